@@ -1,0 +1,1 @@
+//! Micro and macro benchmarks against peers on the same machine.

@@ -1,0 +1,3 @@
+//! The `shardline` binary.
+
+fn main() {}

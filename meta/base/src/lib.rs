@@ -1,0 +1,1 @@
+//! Tasks, shutdown, backoff, clock and telemetry; no domain.

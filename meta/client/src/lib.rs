@@ -1,0 +1,1 @@
+//! Watches the catalog, proposes changes, holds leases; owns the RPC types.

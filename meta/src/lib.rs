@@ -1,0 +1,1 @@
+//! The Raft metadata node: log store, state machine, network, server.

@@ -1,0 +1,1 @@
+//! Sessions, backend pools, execution, merge and transactions.

@@ -1,0 +1,1 @@
+//! The MySQL protocol, both sides: synchronous codecs, thin async I/O.

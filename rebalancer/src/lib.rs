@@ -1,0 +1,1 @@
+//! Moves data between shards: planner, workflow, copy, change stream, verification, cutover.

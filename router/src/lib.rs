@@ -1,0 +1,3 @@
+//! Pure and synchronous: SQL text to digest, to statement, to plan. No I/O.
+
+pub mod plan;

@@ -1,0 +1,1 @@
+//! Harness that starts real servers, and the suites that use it.
