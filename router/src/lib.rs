@@ -1,3 +1,4 @@
 //! Pure and synchronous: SQL text to digest, to statement, to plan. No I/O.
 
 pub mod plan;
+pub mod template;
