@@ -7,16 +7,7 @@ use shardline_model::{catalog::Catalog, id::TableId, key::Literal};
 use std::ops::Range;
 
 /// Where a literal stands in a statement's text, in the text's order.
-///
-/// Only number, string, hexadecimal and bit literals are listed: NULL, TRUE, FALSE and
-/// `?` are part of the normalised text. A sign is not part of the literal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiteralSpan {
-    /// First byte, its introducer (`_utf8`, `N`, `X`) included.
-    pub start: u32,
-    /// The byte after the last one.
-    pub end: u32,
-}
+pub use crate::lexer::LiteralSpan;
 
 /// What the session contributes to an execution: the answers of the functions that a
 /// shared connection to a shard cannot give.
