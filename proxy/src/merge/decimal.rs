@@ -1,0 +1,157 @@
+//! Exact decimals in the server's text form: comparison without any limit of digits,
+//! sums and averages as DECIMAL(65) computes them.
+
+use super::MergeError;
+use bigdecimal::{BigDecimal, RoundingMode, num_bigint::BigInt, num_traits::Zero};
+use std::{cmp::Ordering, str::FromStr};
+
+/// Digits of a DECIMAL at most.
+const DIGITS_MAX: u64 = 65;
+/// The server divides in words of nine digits and drops what is right of the last word.
+const DIGITS_PER_WORD: u32 = 9;
+
+/// A decimal's text in parts, without digits that do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    /// Below zero; false for zero.
+    pub(crate) negative: bool,
+    /// Digits left of the point without leading zeros.
+    pub(crate) whole: &'a [u8],
+    /// Digits right of the point without trailing zeros.
+    pub(crate) fraction: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// None when `text` is no decimal.
+    pub(crate) fn of(text: &'a [u8]) -> Option<Self> {
+        let (negative, digits) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            [b'+', rest @ ..] => (false, rest),
+            _ => (false, text),
+        };
+        let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
+        let whole = &digits[..point];
+        let fraction = digits.get(point + 1..).unwrap_or_default();
+        let all_digits = whole.iter().chain(fraction).all(u8::is_ascii_digit);
+        if !all_digits || (whole.is_empty() && fraction.is_empty()) {
+            return None;
+        }
+        let zeros = whole.iter().take_while(|digit| **digit == b'0').count();
+        let trailing = fraction.iter().rev().take_while(|digit| **digit == b'0').count();
+        let whole = &whole[zeros..];
+        let fraction = &fraction[..fraction.len() - trailing];
+        let negative = negative && !(whole.is_empty() && fraction.is_empty());
+        Some(Parts { negative, whole, fraction })
+    }
+}
+
+impl Ord for Parts<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let magnitude = |one: &Self, other: &Self| {
+            one.whole
+                .len()
+                .cmp(&other.whole.len())
+                .then_with(|| one.whole.cmp(other.whole))
+                .then_with(|| one.fraction.cmp(other.fraction))
+        };
+        match (self.negative, other.negative) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => magnitude(self, other),
+            (true, true) => magnitude(other, self),
+        }
+    }
+}
+
+impl PartialOrd for Parts<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Read a decimal in the server's text form.
+pub(crate) fn parse(text: &[u8], column: usize) -> Result<BigDecimal, MergeError> {
+    // Parts refuses exponents, which could make a short text a huge number.
+    Parts::of(text)
+        .and_then(|_| std::str::from_utf8(text).ok())
+        .and_then(|text| BigDecimal::from_str(text).ok())
+        .ok_or(MergeError::Value { column })
+}
+
+/// The text of a sum with `scale` digits right of the point.
+pub(crate) fn print_sum(sum: &BigDecimal, scale: u8, column: usize) -> Result<String, MergeError> {
+    let rounded = sum.with_scale_round(i64::from(scale), RoundingMode::HalfUp);
+    if rounded.digits() > DIGITS_MAX {
+        return Err(MergeError::OutOfRange { column });
+    }
+    Ok(rounded.to_plain_string())
+}
+
+/// The text of `sum / count` with `scale` digits right of the point. As the server does:
+/// the quotient is cut after the word of nine digits that holds the last wanted one, and
+/// then rounded half away from zero. (So AVG of 0.00001, 0.00001 and 0 with scale 9 is
+/// 0.000006666.)
+pub(crate) fn print_average(
+    sum: &BigDecimal,
+    count: u64,
+    scale: u8,
+    column: usize,
+) -> Result<Option<String>, MergeError> {
+    if count == 0 {
+        return Ok(None);
+    }
+    let computed = i64::from(u32::from(scale).div_ceil(DIGITS_PER_WORD) * DIGITS_PER_WORD);
+    let (mantissa, _) = sum.with_scale(computed.max(sum.fractional_digit_count())).into_bigint_and_exponent();
+    let shift = computed.max(sum.fractional_digit_count()) - computed;
+    let divisor = BigInt::from(count) * BigInt::from(10).pow(u32::try_from(shift).unwrap_or(u32::MAX));
+    let quotient = if mantissa.is_zero() { BigInt::zero() } else { mantissa / divisor };
+    print_sum(&BigDecimal::new(quotient, computed), scale, column).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_by_value() {
+        let ascending = ["-100.5", "-9.99", "-0.1", "0", "0.000001", "0.1", "9", "10", "99999999999999999999.5"];
+        for (left, one) in ascending.iter().enumerate() {
+            for (right, other) in ascending.iter().enumerate() {
+                let (one, other) = (Parts::of(one.as_bytes()), Parts::of(other.as_bytes()));
+                assert_eq!(one.cmp(&other), left.cmp(&right), "{one:?} {other:?}");
+            }
+        }
+        assert_eq!(Parts::of(b"-0.00"), Parts::of(b"0"));
+        assert_eq!(Parts::of(b"007.50"), Parts::of(b"7.5"));
+        for wrong in ["", "-", ".", "1e5", "1.2.3", "abc"] {
+            assert_eq!(Parts::of(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn averages_as_mariadb_10_11_does() {
+        for (sum, count, scale, expected) in [
+            ("0.00002", 3, 9, "0.000006666"),
+            ("10", 4, 4, "2.5000"),
+            ("2", 3, 4, "0.6667"),
+            ("-2", 3, 4, "-0.6667"),
+            ("1.25", 2, 6, "0.625000"),
+            ("0", 7, 4, "0.0000"),
+            ("100.00000001", 3, 12, "33.333333336667"),
+        ] {
+            let sum = parse(sum.as_bytes(), 0).unwrap();
+            assert_eq!(print_average(&sum, count, scale, 0).unwrap().unwrap(), expected);
+        }
+        assert_eq!(print_average(&BigDecimal::zero(), 0, 4, 0).unwrap(), None);
+    }
+
+    #[test]
+    fn sums_have_the_columns_scale_and_a_limit() {
+        let sum = parse(b"10.5", 0).unwrap() + parse(b"-0.50", 0).unwrap();
+        assert_eq!(print_sum(&sum, 2, 0).unwrap(), "10.00");
+        assert_eq!(print_sum(&sum, 0, 0).unwrap(), "10");
+        let huge = parse("9".repeat(65).as_bytes(), 0).unwrap();
+        assert!(print_sum(&huge, 0, 0).is_ok());
+        assert_eq!(print_sum(&(huge + 1), 0, 3), Err(MergeError::OutOfRange { column: 3 }));
+    }
+}
