@@ -1,1 +1,10 @@
 //! Command line, HTTP API and supervisor; builds the shardline binary.
+//!
+//! `cli` reads the command line and calls the rest. `config` reads `cluster.yaml`;
+//! `local` runs servers on this machine; `up` composes a whole cluster in one process.
+
+pub mod exit;
+pub mod ports;
+
+pub mod config;
+pub mod local;
