@@ -1,0 +1,337 @@
+//! The steps behind [`Catalog::apply`]: each checks its change and makes it, on a copy
+//! that is thrown away when a check fails. What concerns sharding is in `validate`.
+
+use crate::{
+    catalog::{
+        Catalog, ColocationGroup, Database, ServerAddress, Shard, Sharding, Table, TableKind,
+        TableRule, User,
+    },
+    change::{
+        Applied, CLAUSE_BYTES_MAX, Change, ChangeError, DATABASES_MAX, NAME_CHARS_MAX,
+        REPLICAS_MAX, RULES_MAX, SHARDS_MAX, TABLES_MAX, USERS_MAX,
+    },
+    declared::{TableDefinition, TableSharding},
+    id::{GroupId, ShardId, TableId},
+    lookup,
+    validate::{self, Declared},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+impl Catalog {
+    /// Makes a change without the epoch; on an error the catalog may be half changed.
+    pub(crate) fn step(&mut self, change: &Change) -> Result<Applied, ChangeError> {
+        match change {
+            Change::SetCluster { name } => {
+                check_name("cluster", name)?;
+                self.cluster.clone_from(name);
+            }
+            Change::AddShard { name, primary, replicas } => {
+                return self.add_shard(name, primary, replicas);
+            }
+            Change::UpdateShard { id, name, primary, replicas } => {
+                self.known_shard(*id)?;
+                self.put_shard(*id, name, primary, replicas)?;
+            }
+            Change::RemoveShard { id } => self.remove_shard(*id)?,
+            Change::CreateDatabase { name, home, collation } => {
+                self.create_database(name, *home, collation)?;
+            }
+            Change::AlterDatabase { name, collation } => {
+                self.database_mut(name)?.collation.clone_from(collation);
+            }
+            Change::DropDatabase { name } => {
+                self.databases.remove(name).ok_or_else(|| unknown("database", name))?;
+                self.drop_empty_groups();
+            }
+            Change::CreateTable { table, sharding } => return self.create_table(table, sharding),
+            Change::ReplaceTable { .. } => self.replace_table(change)?,
+            Change::DropTable { database, name } => {
+                let tables = &mut self.database_mut(database)?.tables;
+                tables.remove(name).ok_or_else(|| unknown("table", name))?;
+                self.drop_empty_groups();
+            }
+            Change::RenameTable { database, name, to_database, to_name } => {
+                self.rename_table(database, name, to_database, to_name)?;
+            }
+            Change::SetRules(rules) => self.set_rules(rules)?,
+            Change::PutUser(user) => self.put_user(user)?,
+            Change::DropUser { name } => {
+                self.users.remove(name).ok_or_else(|| unknown("user", name))?;
+            }
+        }
+        Ok(Applied::default())
+    }
+
+    fn add_shard(
+        &mut self,
+        name: &str,
+        primary: &ServerAddress,
+        replicas: &[ServerAddress],
+    ) -> Result<Applied, ChangeError> {
+        limit("shards", self.shards.len() + 1, SHARDS_MAX)?;
+        self.last_ids.shard += 1;
+        let id = ShardId(self.last_ids.shard);
+        self.put_shard(id, name, primary, replicas)?;
+        Ok(Applied { shard: Some(id), ..Applied::default() })
+    }
+
+    fn put_shard(
+        &mut self,
+        id: ShardId,
+        name: &str,
+        primary: &ServerAddress,
+        replicas: &[ServerAddress],
+    ) -> Result<(), ChangeError> {
+        check_name("shard", name)?;
+        limit("replicas", replicas.len(), REPLICAS_MAX)?;
+        if self.shard_named(name).is_some_and(|shard| shard.id != id) {
+            return Err(exists("shard", name));
+        }
+        let shard = Shard {
+            id,
+            name: name.to_owned(),
+            primary: primary.clone(),
+            replicas: replicas.to_vec(),
+        };
+        self.shards.insert(id, Arc::new(shard));
+        Ok(())
+    }
+
+    fn remove_shard(&mut self, id: ShardId) -> Result<(), ChangeError> {
+        self.known_shard(id)?;
+        let in_use = |reason: String| Err(ChangeError::ShardInUse { shard: id, reason });
+        if let Some(database) = self.databases.values().find(|database| database.home == id) {
+            return in_use(format!("it is the home of database '{}'", database.name));
+        }
+        for table in self.tables() {
+            let is_there = match &table.kind {
+                TableKind::Single { shard } => *shard == id,
+                TableKind::Sharded(_) => {
+                    table.group(self).is_some_and(|group| group.placement.shards().contains(&id))
+                }
+                TableKind::Broadcast => false,
+            };
+            if is_there {
+                return in_use(format!(
+                    "it owns rows of table '{}.{}'",
+                    table.database, table.name
+                ));
+            }
+        }
+        self.shards.remove(&id);
+        Ok(())
+    }
+
+    fn create_database(
+        &mut self,
+        name: &str,
+        home: Option<ShardId>,
+        collation: &str,
+    ) -> Result<(), ChangeError> {
+        check_name("database", name)?;
+        limit("databases", self.databases.len() + 1, DATABASES_MAX)?;
+        if self.databases.contains_key(name) {
+            return Err(exists("database", name));
+        }
+        let home = match home {
+            Some(shard) => self.known_shard(shard)?,
+            None => self.least_used_home().ok_or(ChangeError::NoShards)?,
+        };
+        let database = Database {
+            name: name.to_owned(),
+            home,
+            collation: collation.to_owned(),
+            tables: BTreeMap::new(),
+        };
+        self.databases.insert(name.to_owned(), Arc::new(database));
+        Ok(())
+    }
+
+    /// The shard that is home to the fewest databases, the lowest id among equals.
+    fn least_used_home(&self) -> Option<ShardId> {
+        let mut homes: BTreeMap<ShardId, usize> =
+            self.shards.keys().map(|shard| (*shard, 0)).collect();
+        for database in self.databases.values() {
+            *homes.entry(database.home).or_default() += 1;
+        }
+        homes.into_iter().min_by_key(|(shard, count)| (*count, *shard)).map(|(shard, _)| shard)
+    }
+
+    fn create_table(
+        &mut self,
+        definition: &TableDefinition,
+        sharding: &TableSharding,
+    ) -> Result<Applied, ChangeError> {
+        check_name("table", &definition.name)?;
+        limit("tables", self.tables().count() + 1, TABLES_MAX)?;
+        let database = self
+            .databases
+            .get(&definition.database)
+            .ok_or_else(|| unknown("database", &definition.database))?;
+        if database.tables.contains_key(&definition.name) {
+            return Err(exists("table", &definition.name));
+        }
+        let home = database.home;
+        let mut table = Table {
+            id: TableId(self.last_ids.table + 1),
+            database: definition.database.clone(),
+            name: definition.name.clone(),
+            kind: TableKind::Broadcast,
+            columns: definition.columns.clone(),
+            unique_keys: definition.unique_keys.clone(),
+            auto_increment: definition.auto_increment,
+            is_view: definition.is_view,
+        };
+        validate::definition(&table)?;
+        let mut group = None;
+        match sharding {
+            TableSharding::Broadcast => {}
+            TableSharding::Single { shard } => {
+                let shard = self.known_shard(shard.unwrap_or(home))?;
+                table.kind = TableKind::Single { shard };
+            }
+            TableSharding::Sharded { columns, function, colocate } => {
+                let declared = Declared { columns, function, colocate: colocate.as_ref(), home };
+                let sharding = self.shard_table(&table, &declared)?;
+                group = Some(sharding.group);
+                table.kind = TableKind::Sharded(sharding);
+                validate::unique_keys(&table)?;
+            }
+        }
+        self.last_ids.table += 1;
+        let applied = Applied { table: Some(table.id), group, ..Applied::default() };
+        self.database_mut(&definition.database)?
+            .tables
+            .insert(definition.name.clone(), Arc::new(table));
+        Ok(applied)
+    }
+
+    /// The sharding of a new table, in a new group or in that of the table it is colocated with.
+    fn shard_table(
+        &mut self,
+        table: &Table,
+        declared: &Declared<'_>,
+    ) -> Result<Sharding, ChangeError> {
+        let (key_columns, key_types) = validate::shard_key(table, declared.columns)?;
+        if let Some(colocate) = declared.colocate {
+            let group = validate::colocation(self, table, &key_types, declared, colocate)?;
+            return Ok(Sharding { group, key_columns });
+        }
+        let placement = validate::placement(self, table, &key_types, declared)?;
+        self.last_ids.group += 1;
+        let id = GroupId(self.last_ids.group);
+        self.groups.insert(id, Arc::new(ColocationGroup { id, key_types, placement }));
+        Ok(Sharding { group: id, key_columns })
+    }
+
+    fn replace_table(&mut self, change: &Change) -> Result<(), ChangeError> {
+        let Change::ReplaceTable { database, name, columns, unique_keys, auto_increment } = change
+        else {
+            return Ok(());
+        };
+        let old = self.table(database, name).cloned().ok_or_else(|| unknown("table", name))?;
+        let mut table = Table {
+            columns: columns.clone(),
+            unique_keys: unique_keys.clone(),
+            auto_increment: *auto_increment,
+            ..(*old).clone()
+        };
+        validate::definition(&table)?;
+        if let TableKind::Sharded(sharding) = &mut table.kind {
+            let names: Vec<String> =
+                old.key_column_names().iter().map(|name| (*name).to_owned()).collect();
+            for (place, key_column) in sharding.key_columns.iter_mut().zip(&names) {
+                *place = lookup::column_index(columns, key_column).ok_or_else(|| {
+                    ChangeError::BadKey {
+                        table: name.clone(),
+                        reason: format!(
+                            "its shard-key column '{key_column}' would be dropped or renamed; keep it"
+                        ),
+                    }
+                })?;
+            }
+            validate::unique_keys(&table)?;
+            validate::key_types_stay(self, &table, &names)?;
+        }
+        self.database_mut(database)?.tables.insert(name.clone(), Arc::new(table));
+        Ok(())
+    }
+
+    fn rename_table(
+        &mut self,
+        database: &str,
+        name: &str,
+        to_database: &str,
+        to_name: &str,
+    ) -> Result<(), ChangeError> {
+        check_name("table", to_name)?;
+        let tables = &mut self.database_mut(database)?.tables;
+        let table = tables.remove(name).ok_or_else(|| unknown("table", name))?;
+        let target = &mut self.database_mut(to_database)?.tables;
+        if target.contains_key(to_name) {
+            return Err(exists("table", to_name));
+        }
+        let table = Table {
+            database: to_database.to_owned(),
+            name: to_name.to_owned(),
+            ..(*table).clone()
+        };
+        target.insert(to_name.to_owned(), Arc::new(table));
+        Ok(())
+    }
+
+    fn set_rules(&mut self, rules: &[TableRule]) -> Result<(), ChangeError> {
+        limit("rules", rules.len(), RULES_MAX)?;
+        for rule in rules {
+            check_name("database pattern", &rule.database)?;
+            check_name("table pattern", &rule.table)?;
+            limit("bytes in the clause of a rule", rule.clause.len(), CLAUSE_BYTES_MAX)?;
+        }
+        self.rules = rules.to_vec();
+        Ok(())
+    }
+
+    fn put_user(&mut self, user: &User) -> Result<(), ChangeError> {
+        check_name("user", &user.name)?;
+        self.users.insert(user.name.clone(), Arc::new(user.clone()));
+        limit("users", self.users.len(), USERS_MAX)
+    }
+
+    fn drop_empty_groups(&mut self) {
+        let used: std::collections::BTreeSet<GroupId> = self
+            .tables()
+            .filter_map(|table| table.sharding())
+            .map(|sharding| sharding.group)
+            .collect();
+        self.groups.retain(|id, _| used.contains(id));
+    }
+
+    pub(crate) fn known_shard(&self, id: ShardId) -> Result<ShardId, ChangeError> {
+        if self.shards.contains_key(&id) { Ok(id) } else { Err(unknown("shard", &id.to_string())) }
+    }
+
+    fn database_mut(&mut self, name: &str) -> Result<&mut Database, ChangeError> {
+        let database = self.databases.get_mut(name).ok_or_else(|| unknown("database", name))?;
+        Ok(Arc::make_mut(database))
+    }
+}
+
+pub(crate) fn limit(what: &'static str, count: usize, limit: usize) -> Result<(), ChangeError> {
+    if count > limit { Err(ChangeError::TooMany { what, limit }) } else { Ok(()) }
+}
+
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), ChangeError> {
+    let fits = !name.is_empty()
+        && name.chars().count() <= NAME_CHARS_MAX
+        && !name.contains('\0')
+        && !name.ends_with(' ');
+    if fits { Ok(()) } else { Err(ChangeError::BadName { what, name: name.to_owned() }) }
+}
+
+fn exists(what: &'static str, name: &str) -> ChangeError {
+    ChangeError::Exists { what, name: name.to_owned() }
+}
+
+pub(crate) fn unknown(what: &'static str, name: &str) -> ChangeError {
+    ChangeError::Unknown { what, name: name.to_owned() }
+}

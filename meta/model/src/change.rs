@@ -1,0 +1,287 @@
+//! Changes of the catalog: the metadata service's log entries. Metadata nodes and proxies
+//! apply the same changes by the same function ([`Catalog::apply`]).
+
+use crate::{
+    catalog::{Catalog, Column, ServerAddress, TableRule, UniqueKey, User},
+    column_type::KeyTypeError,
+    declared::{TableDefinition, TableSharding},
+    id::{Epoch, GroupId, ShardId, TableId},
+};
+use serde::{Deserialize, Serialize};
+
+/// The largest number of shards.
+pub const SHARDS_MAX: usize = 1_024;
+/// The largest number of replicas of a shard.
+pub const REPLICAS_MAX: usize = 16;
+/// The largest number of databases.
+pub const DATABASES_MAX: usize = 10_000;
+/// The largest number of tables in all databases.
+pub const TABLES_MAX: usize = 100_000;
+/// The largest number of columns of a table, as on the servers.
+pub const COLUMNS_MAX: usize = 4_096;
+/// The largest number of unique keys of a table.
+pub const UNIQUE_KEYS_MAX: usize = 128;
+/// The largest number of columns of a shard key.
+pub const KEY_COLUMNS_MAX: usize = 8;
+/// The largest number of intervals of a range placement.
+pub const RANGE_UNITS_MAX: usize = 8_192;
+/// The largest number of keys of a list placement.
+pub const LIST_KEYS_MAX: usize = 65_536;
+/// The largest number of rules.
+pub const RULES_MAX: usize = 10_000;
+/// The largest number of users.
+pub const USERS_MAX: usize = 10_000;
+/// The longest name, in characters, as on the servers (users' names may be longer there).
+pub const NAME_CHARS_MAX: usize = 64;
+/// The longest sharding clause of a rule, in bytes.
+pub const CLAUSE_BYTES_MAX: usize = 65_536;
+
+/// One change of the catalog.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// Names the cluster.
+    SetCluster {
+        /// Its name.
+        name: String,
+    },
+    /// A new shard; it owns nothing until data is moved to it or tables are made.
+    AddShard {
+        /// Its name, unique without regard to case.
+        name: String,
+        /// The server that takes writes.
+        primary: ServerAddress,
+        /// Servers that replicate it.
+        replicas: Vec<ServerAddress>,
+    },
+    /// Another name or other servers of a shard.
+    UpdateShard {
+        /// The shard.
+        id: ShardId,
+        /// Its name.
+        name: String,
+        /// The server that takes writes.
+        primary: ServerAddress,
+        /// Servers that replicate it.
+        replicas: Vec<ServerAddress>,
+    },
+    /// Takes away a shard that owns nothing.
+    RemoveShard {
+        /// The shard.
+        id: ShardId,
+    },
+    /// A new database.
+    CreateDatabase {
+        /// Its name.
+        name: String,
+        /// Where its single tables live; the shard that is home to the fewest databases when None.
+        home: Option<ShardId>,
+        /// Its default collation.
+        collation: String,
+    },
+    /// Another default collation.
+    AlterDatabase {
+        /// The database.
+        name: String,
+        /// Its default collation.
+        collation: String,
+    },
+    /// Drops a database with its tables.
+    DropDatabase {
+        /// The database.
+        name: String,
+    },
+    /// A new table or view.
+    CreateTable {
+        /// What the servers say of it.
+        table: TableDefinition,
+        /// How it is spread.
+        sharding: TableSharding,
+    },
+    /// Another definition of a table; its shard key stays.
+    ReplaceTable {
+        /// Its database.
+        database: String,
+        /// Its name.
+        name: String,
+        /// Columns in order.
+        columns: Vec<Column>,
+        /// Primary and unique keys.
+        unique_keys: Vec<UniqueKey>,
+        /// Index of the AUTO_INCREMENT column.
+        auto_increment: Option<usize>,
+    },
+    /// Drops a table or view; its group goes with the group's last table.
+    DropTable {
+        /// Its database.
+        database: String,
+        /// Its name.
+        name: String,
+    },
+    /// Another name, perhaps in another database. Its id and placement stay.
+    RenameTable {
+        /// The database it is in.
+        database: String,
+        /// Its name.
+        name: String,
+        /// The database it comes to.
+        to_database: String,
+        /// Its new name.
+        to_name: String,
+    },
+    /// All rules, in order.
+    SetRules(Vec<TableRule>),
+    /// Adds or replaces a user.
+    PutUser(User),
+    /// Drops a user.
+    DropUser {
+        /// The user.
+        name: String,
+    },
+}
+
+/// What a change did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The catalog's version after it.
+    pub epoch: Epoch,
+    /// The shard that it made.
+    pub shard: Option<ShardId>,
+    /// The table that it made.
+    pub table: Option<TableId>,
+    /// The colocation group of that table.
+    pub group: Option<GroupId>,
+}
+
+/// Why a change cannot be made; the catalog is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// A name is empty, too long, or has a character that no server takes.
+    #[error(
+        "the {what} name '{name}' is empty, longer than {NAME_CHARS_MAX} characters, or has a NUL or a trailing space"
+    )]
+    BadName {
+        /// What is named.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Something of that name exists.
+    #[error("{what} '{name}' already exists")]
+    Exists {
+        /// What.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Nothing of that name exists.
+    #[error("{what} '{name}' does not exist")]
+    Unknown {
+        /// What.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// There is no shard yet.
+    #[error("the cluster has no shards; add one first")]
+    NoShards,
+    /// The shard still has something.
+    #[error("shard {shard} cannot be removed: {reason}; move it elsewhere first")]
+    ShardInUse {
+        /// The shard.
+        shard: ShardId,
+        /// What it has.
+        reason: String,
+    },
+    /// More than a limit allows.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A table's definition contradicts itself.
+    #[error("the definition of table '{table}' is wrong: {reason}")]
+    BadDefinition {
+        /// The table.
+        table: String,
+        /// How.
+        reason: String,
+    },
+    /// A column cannot be in the shard key.
+    #[error("table '{table}': {source}")]
+    KeyType {
+        /// The table.
+        table: String,
+        /// Why, and what to do.
+        source: KeyTypeError,
+    },
+    /// The shard key itself is wrong.
+    #[error("table '{table}' cannot be sharded: {reason}")]
+    BadKey {
+        /// The table.
+        table: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A unique key cannot be enforced across shards.
+    #[error(
+        "table '{table}' cannot be sharded by ({shard_key}): its unique key '{unique_key}' ({columns}) does not \
+         contain every shard-key column; add them to the key, or shard by a column that is in it"
+    )]
+    UniqueKey {
+        /// The table.
+        table: String,
+        /// The shard key's columns.
+        shard_key: String,
+        /// The unique key's name.
+        unique_key: String,
+        /// Its columns.
+        columns: String,
+    },
+    /// The table cannot share the other's placement.
+    #[error("table '{table}' cannot be colocated with '{other}': {reason}")]
+    Colocation {
+        /// The table.
+        table: String,
+        /// The other.
+        other: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The list of intervals or values is wrong.
+    #[error("the placement of table '{table}' is wrong: {reason}")]
+    BadPlacement {
+        /// The table.
+        table: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Catalog {
+    /// Makes one change and raises the epoch by one. The same change on the same catalog
+    /// always gives the same catalog.
+    ///
+    /// # Errors
+    /// When the change is not valid; the catalog is then as it was.
+    pub fn apply(&mut self, change: &Change) -> Result<Applied, ChangeError> {
+        let mut next = self.clone();
+        let mut applied = next.step(change)?;
+        next.epoch = Epoch(self.epoch.0 + 1);
+        applied.epoch = next.epoch;
+        *self = next;
+        Ok(applied)
+    }
+
+    /// Whether a change could be made now.
+    ///
+    /// # Errors
+    /// As [`Catalog::apply`].
+    pub fn check(&self, change: &Change) -> Result<(), ChangeError> {
+        self.clone().step(change).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests;

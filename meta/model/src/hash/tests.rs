@@ -1,0 +1,1 @@
+//! The frozen vectors of the placement hash.
