@@ -8,9 +8,7 @@
 //! commas and dots; whether a gap stood before `(` and around `.` is kept, because the
 //! server reads `count (x)` and `t .1` in another way than `count(x)` and `t.1`.
 
-use crate::lexer::{
-    LexError, LiteralKind, LiteralSpan, Scanner, Span, SqlMode, Token, TokenKind,
-};
+use crate::lexer::{LexError, LiteralKind, LiteralSpan, Scanner, Span, SqlMode, Token, TokenKind};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Literals beyond this many make a statement too long for one template.

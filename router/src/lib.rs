@@ -1,8 +1,12 @@
 //! Pure and synchronous: SQL text to digest, to statement, to plan. No I/O.
 
-pub mod lexer;
-pub mod digest;
-pub mod view;
-pub mod plan;
-pub mod template;
 pub mod cache;
+pub mod clause;
+mod cursor;
+pub mod digest;
+pub mod lexer;
+pub mod plan;
+pub mod refusal;
+pub mod rule;
+pub mod template;
+pub mod view;

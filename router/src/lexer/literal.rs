@@ -1,6 +1,6 @@
 //! Literals: where they are in a text, and their values.
 
-use crate::lexer::{Span, SqlMode};
+use crate::lexer::{Scanner, Span, SqlMode, TokenKind};
 use shardline_model::key::Literal;
 use std::borrow::Cow;
 
@@ -83,17 +83,21 @@ fn string_literal(bytes: Cow<'_, [u8]>) -> Literal<'_> {
 
 /// The value of `_charset'..'`: text for UTF-8 and ASCII, bytes for binary, else None.
 fn introduced(text: &[u8], mode: SqlMode) -> Option<Literal<'_>> {
-    let end = text.iter().position(|b| !(b.is_ascii_alphanumeric() || *b == b'_'))?;
-    let charset = text[1..end].to_ascii_lowercase();
-    let quote = text[end..].iter().position(|b| matches!(b, b'\'' | b'"'))? + end;
-    let bytes = match text[..quote].last()?.to_ascii_lowercase() {
-        b'x' if quote > end => Cow::Owned(hex(&text[quote - 1..])?),
-        b'b' if quote > end => Cow::Owned(bits(&text[quote - 1..])?),
-        _ => unquote(&text[quote..], mode),
+    let mut scanner = Scanner::new(text, mode).ok()?;
+    let introducer = scanner.token().ok()??;
+    scanner.skip_trivia(&mut |_| {}).ok()?;
+    let first = scanner.token().ok()??;
+    let value = &text[first.span.start as usize..];
+    let bytes = match first.kind {
+        TokenKind::Hex => Cow::Owned(hex(value)?),
+        TokenKind::Bit => Cow::Owned(bits(value)?),
+        TokenKind::String => unquote(value, mode),
+        _ => return None,
     };
-    match charset.as_slice() {
-        b"binary" => Some(Literal::Bytes(bytes)),
-        b"utf8mb4" | b"utf8" | b"utf8mb3" => Some(string_literal(bytes)),
+    match introducer.span.of(text).to_ascii_lowercase().as_slice() {
+        b"_binary" => Some(Literal::Bytes(bytes)),
+        b"_utf8mb4" | b"_utf8" | b"_utf8mb3" => Some(string_literal(bytes)),
+        b"_ucs2" | b"_utf16" | b"_utf16le" | b"_utf32" => None,
         _ if bytes.is_ascii() => Some(string_literal(bytes)),
         _ => None,
     }
@@ -142,7 +146,7 @@ pub fn unquote(text: &[u8], mode: SqlMode) -> Cow<'_, [u8]> {
         return Cow::Borrowed(content);
     }
     let mut value = Vec::with_capacity(text.len());
-    let mut scanner = match crate::lexer::Scanner::new(text, mode) {
+    let mut scanner = match Scanner::new(text, mode) {
         Ok(scanner) => scanner,
         Err(_) => return Cow::Borrowed(content),
     };
