@@ -124,14 +124,23 @@ impl<C> PoolState<C> {
         self.generation
     }
 
+    /// An idle connection of `class`, if there is one and nobody waits; its place is counted.
+    pub fn checkout_idle(&mut self, class: ConnClass) -> Option<Idle<C>> {
+        if !self.waiters.is_empty() {
+            return None;
+        }
+        let idle = self.take_idle(class)?;
+        self.lent += 1;
+        Some(idle)
+    }
+
     /// Somebody wants a connection of `class`. The newest idle one is the first to be
     /// used again. Connections past their age are left to [`PoolState::expire`].
     pub fn checkout(&mut self, class: ConnClass) -> Checkout<C> {
+        if let Some(idle) = self.checkout_idle(class) {
+            return Checkout::Reuse(idle);
+        }
         if self.waiters.is_empty() {
-            if let Some(idle) = self.take_idle(class) {
-                self.lent += 1;
-                return Checkout::Reuse(idle);
-            }
             if self.idle_count + self.lent < self.limits.connections_max {
                 self.lent += 1;
                 return Checkout::Open;

@@ -270,19 +270,19 @@ impl Collect {
     }
 
     fn finish(&mut self, layout: &Layout, budget: &mut Budget) -> Result<Vec<Row>, MergeError> {
-        let mut rows = match self.groups.take() {
+        let rows = match self.groups.take() {
             Some(groups) => {
-                let mut rows = groups.finish(layout)?;
-                if let Some(distinct) = &mut self.distinct {
-                    let mut kept = Vec::with_capacity(rows.len());
-                    for row in rows {
-                        if distinct.is_new(layout, &row, budget)? {
-                            kept.push(row);
-                        }
+                let mut kept = Vec::new();
+                for row in groups.finish(layout)? {
+                    let wanted = match &mut self.distinct {
+                        Some(distinct) => distinct.is_new(layout, &row, budget)?,
+                        None => true,
+                    };
+                    if wanted {
+                        kept.push(row);
                     }
-                    rows = kept;
                 }
-                rows
+                kept
             }
             None => std::mem::take(&mut self.rows),
         };

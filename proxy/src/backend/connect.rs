@@ -1,0 +1,93 @@
+//! Opening a connection to a shard's server: by its Unix socket where that exists, else
+//! over TCP; and the state that every connection begins with.
+
+use super::{
+    BackendError, ConnClass, chain,
+    connection::{BackendConnection, Opened},
+    pool::address_text,
+    pool_set::PoolConfig,
+};
+use shardline_model::{catalog::ServerAddress, id::ShardId};
+use shardline_wire::{
+    Capabilities,
+    client::{self, Address, ClientTls, ConnectError, ConnectOptions},
+    handshake::ClientError,
+};
+use std::{net::IpAddr, path::Path, sync::Arc};
+
+/// What makes `Names::utf8mb4` true whatever the server's configuration does to the
+/// character set of the handshake.
+const FIRST_STATEMENT: &[u8] = b"SET NAMES utf8mb4 COLLATE utf8mb4_general_ci";
+
+/// Connect, log in, and bring the connection to the state that it is known to begin with.
+pub(crate) async fn connect(
+    shard: ShardId,
+    name: &Arc<str>,
+    address: &ServerAddress,
+    config: &PoolConfig,
+    class: ConnClass,
+) -> Result<BackendConnection, BackendError> {
+    let options = options(address, config, class);
+    let backend = client::connect(&options).await.map_err(|error| BackendError::Connect {
+        name: name.clone(),
+        address: address_text(address).into(),
+        reason: chain(&error),
+        server: match error {
+            ConnectError::Login(ClientError::Refused(packet)) => Some(packet),
+            _ => None,
+        },
+    })?;
+    let opened = Opened {
+        connection: backend.connection,
+        capabilities: backend.capabilities,
+        thread_id: backend.connection_id,
+        server_version: backend.server_version,
+        status: backend.status,
+    };
+    let mut connection =
+        BackendConnection::new(shard, name.clone(), class, opened, config.statements_max);
+    connection.query_ok(FIRST_STATEMENT).await?;
+    Ok(connection)
+}
+
+fn options(address: &ServerAddress, config: &PoolConfig, class: ConnClass) -> ConnectOptions {
+    let socket = address.socket.as_deref().map(Path::new).filter(|socket| socket.exists());
+    let place = match socket {
+        Some(socket) => Address::Unix(socket.to_owned()),
+        None => Address::Tcp(address.host.clone(), address.port),
+    };
+    let mut options = ConnectOptions::new(place, config.account.user.clone());
+    options.password.clone_from(&config.account.password);
+    options.capabilities = capabilities(class);
+    options.connect_timeout = config.connect_timeout;
+    options.max_allowed_packet = config.packet_bytes_max;
+    // Nobody sits between two processes of one machine.
+    options.ask_public_key = address.host == "localhost"
+        || address.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if socket.is_none() {
+        options.tls = config.tls.as_ref().map(|tls| ClientTls {
+            config: tls.clone(),
+            server_name: address.host.clone(),
+        });
+    }
+    options
+}
+
+/// Without MULTI_STATEMENTS: a server that refuses a second statement is a second guard
+/// behind the router's own splitting.
+fn capabilities(class: ConnClass) -> Capabilities {
+    let mut wanted = Capabilities::CLIENT
+        .without(Capabilities::MULTI_STATEMENTS)
+        .without(Capabilities::DEPRECATE_EOF)
+        .without(Capabilities::SESSION_TRACK);
+    if class.deprecate_eof {
+        wanted = wanted.with(Capabilities::DEPRECATE_EOF);
+    }
+    if class.session_track {
+        wanted = wanted.with(Capabilities::SESSION_TRACK);
+    }
+    if class.found_rows {
+        wanted = wanted.with(Capabilities::FOUND_ROWS);
+    }
+    wanted
+}
