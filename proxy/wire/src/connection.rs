@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::packet::{self, Deframer, FrameError, HEADER_LENGTH};
+use crate::packet::{self, Deframer, FrameError};
 use crate::stream::Stream;
 
 /// Bytes that a read asks for at least, and the size that both buffers shrink back to.
@@ -49,6 +49,8 @@ pub struct Connection {
     unsent: BytesMut,
     sequence: u8,
     max_allowed_packet: usize,
+    /// Bytes that the next read asks for: grows while reads are filled.
+    read_length: usize,
 }
 
 impl Connection {
@@ -61,6 +63,7 @@ impl Connection {
             unsent: BytesMut::new(),
             sequence: 0,
             max_allowed_packet,
+            read_length: SLAB_LENGTH,
         }
     }
 
@@ -144,18 +147,20 @@ impl Connection {
     /// For relaying: the bytes appear in `buffered` and must be consumed before the next call if
     /// memory is to stay bounded.
     pub async fn read_some(&mut self) -> Result<usize, ConnectionError> {
-        let missing = Deframer::missing(&self.received);
-        if self.received.is_empty()
-            && self.received.capacity() > KEPT_MAX
-            && missing <= HEADER_LENGTH
-        {
+        let small = self.read_length == SLAB_LENGTH;
+        if small && self.received.is_empty() && self.received.capacity() > KEPT_MAX {
             self.received = BytesMut::new();
         }
-        let wanted = missing.clamp(SLAB_LENGTH, READ_MAX);
-        if self.received.capacity() - self.received.len() < wanted {
-            self.received.reserve(wanted);
-        }
-        self.stream.read_buf(&mut self.received).await.map_err(reading)
+        let missing = Deframer::missing(&self.received);
+        self.received.reserve(missing.clamp(self.read_length, READ_MAX));
+        let room = self.received.capacity() - self.received.len();
+        let count = self.stream.read_buf(&mut self.received).await.map_err(reading)?;
+        self.read_length = match count {
+            _ if count == room => (self.read_length * 2).min(READ_MAX),
+            _ if count < self.read_length / 2 => SLAB_LENGTH,
+            _ => self.read_length,
+        };
+        Ok(count)
     }
 
     /// Bytes received and not consumed yet.

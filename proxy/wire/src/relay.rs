@@ -39,7 +39,7 @@ pub enum EndPacket {
     /// It is forwarded with the rest.
     Forward,
     /// It stays in the slab, whole, for the caller to take, change and send. It has at most
-    /// `HELD_MAX` bytes of payload.
+    /// `HELD_MAX` bytes of payload. Without effect on `Request::Prepare`, whose last packet says nothing.
     Hold,
 }
 
@@ -170,7 +170,7 @@ impl ResponseTracker {
             continues: false,
             deprecate_eof: capabilities.deprecate_eof(),
             simple: request == Request::Simple,
-            end_packet,
+            end_packet: if request == Request::Prepare { EndPacket::Forward } else { end_packet },
             end: End::default(),
         }
     }
@@ -180,7 +180,7 @@ impl ResponseTracker {
         &self.end
     }
 
-    /// Whether nothing of the response was forwarded yet.
+    /// Whether the response is complete, a held end packet aside.
     pub fn is_complete(&self) -> bool {
         self.due == Due::Nothing && self.passing == 0 && !self.continues
     }
@@ -223,7 +223,7 @@ impl ResponseTracker {
             self.step(header, &body[..wanted])?;
             self.end.sequence = header.sequence;
             if self.due == Due::Nothing && self.end_packet == EndPacket::Hold {
-                if self.end.prepared.is_none() && header.length > HELD_MAX {
+                if header.length > HELD_MAX {
                     return Err(RelayError::EndTooLarge { length: header.length });
                 }
                 return Ok(Progress { forward: position, complete: true });
@@ -249,7 +249,7 @@ impl ResponseTracker {
         // Enough for every field of OK, EOF, ERR and prepare packets that is looked at.
         const FIELDS: usize = 1 + 9 + 9 + 2 + 2;
         let hold = self.end_packet == EndPacket::Hold
-            && matches!(self.due, Due::Head | Due::Row | Due::PrepareHead | Due::Text);
+            && matches!(self.due, Due::Head | Due::ColumnsEnd | Due::Row | Due::Text);
         let seen = if hold { HELD_MAX } else { FIELDS };
         match self.due {
             Due::Columns(_) | Due::PrepareColumns(_) | Due::PrepareParameters(_) => 0,

@@ -35,7 +35,8 @@ pub struct ServerConfig {
     pub capabilities: Capabilities,
     /// The collation that is offered.
     pub charset: u8,
-    /// The plugin that is offered first.
+    /// The plugin that is offered first. Clients that start with the other one are served too. The
+    /// default is the one of MariaDB, which needs neither TLS nor a public key.
     pub default_plugin: Plugin,
     /// TLS, if there is a certificate.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -71,7 +72,7 @@ impl ServerConfig {
             server_version: server_version.into(),
             capabilities: Capabilities::SERVER,
             charset: crate::column::UTF8MB4_GENERAL_CI as u8,
-            default_plugin: Plugin::CachingSha2,
+            default_plugin: Plugin::Native,
             tls: None,
             tls_required: false,
             rsa: Arc::new(RsaKey::generate()?),

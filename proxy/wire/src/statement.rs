@@ -1,5 +1,7 @@
 //! Prepared statements: the prepare response, and the execute packet with its parameters.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
@@ -191,7 +193,7 @@ pub fn set_statement_id(payload: &mut [u8], statement_id: u32) {
 /// Long data of one statement's parameters, gathered until the next execution. Bounded.
 #[derive(Clone, Debug, Default)]
 pub struct LongData {
-    values: SmallVec<[(u16, BytesMut); 2]>,
+    values: BTreeMap<u16, BytesMut>,
     total: usize,
 }
 
@@ -201,23 +203,29 @@ impl LongData {
         Self::default()
     }
 
-    /// Adds a piece of the value of `parameter`. The total over all parameters may not exceed
-    /// `limit` bytes.
-    pub fn append(&mut self, parameter: u16, data: &[u8], limit: usize) -> Result<(), DecodeError> {
+    /// Adds a piece of the value of `parameter`, which must be below `parameters`, the number that
+    /// the statement has. The total over all parameters may not exceed `limit` bytes.
+    pub fn append(
+        &mut self,
+        parameter: u16,
+        data: &[u8],
+        parameters: u16,
+        limit: usize,
+    ) -> Result<(), DecodeError> {
+        if parameter >= parameters {
+            return Err(DecodeError::Invalid { field: "parameter" });
+        }
         if self.total.saturating_add(data.len()) > limit {
             return Err(DecodeError::TooLarge { field: "long data", limit });
         }
         self.total += data.len();
-        match self.values.iter_mut().find(|(index, _)| *index == parameter) {
-            Some((_, value)) => value.extend_from_slice(data),
-            None => self.values.push((parameter, BytesMut::from(data))),
-        }
+        self.values.entry(parameter).or_default().extend_from_slice(data);
         Ok(())
     }
 
     /// The value of a parameter, if any piece of it came.
     pub fn get(&self, parameter: usize) -> Option<&[u8]> {
-        let (_, value) = self.values.iter().find(|(index, _)| usize::from(*index) == parameter)?;
+        let value = self.values.get(&u16::try_from(parameter).ok()?)?;
         Some(value)
     }
 

@@ -277,19 +277,24 @@ impl ServerHandshake {
         self.known = verifiers.is_some();
         self.verifiers = verifiers.unwrap_or_else(|| self.decoy.clone());
         self.cached = cached;
-        if self.plugin.is_some() {
-            return self.judge();
-        }
-        if !self.login.capabilities.contains(Capabilities::PLUGIN_AUTH) {
-            return self.reject(bad_handshake());
-        }
-        self.plugin = Some(self.default_plugin);
+        let switches = self.login.capabilities.contains(Capabilities::PLUGIN_AUTH);
+        let plugin =
+            match self.plugin {
+                // A client whose own plugin is not the one of the greeting holds its answer back.
+                Some(plugin)
+                    if switches && self.auth.is_empty() && plugin != self.default_plugin =>
+                {
+                    if self.confidential { plugin } else { self.default_plugin }
+                }
+                Some(_) => return self.judge(),
+                None if switches => self.default_plugin,
+                None => return self.reject(bad_handshake()),
+            };
+        self.plugin = Some(plugin);
         self.scramble = self.fresh_scramble;
         self.state = State::Switched;
-        let switch = AuthSwitch {
-            plugin: self.default_plugin.name().as_bytes().to_vec(),
-            data: self.scramble.0.to_vec(),
-        };
+        let data = self.scramble.0.to_vec();
+        let switch = AuthSwitch { plugin: plugin.name().as_bytes().to_vec(), data };
         let mut out = BytesMut::new();
         switch.encode(&mut out);
         ServerStep::Send(out.freeze())
