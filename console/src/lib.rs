@@ -1,10 +1,14 @@
 //! Command line, HTTP API and supervisor; builds the shardline binary.
 //!
 //! `cli` reads the command line and calls the rest. `config` reads `cluster.yaml`;
-//! `local` runs servers on this machine; `up` composes a whole cluster in one process.
+//! `local` runs servers on this machine; `up` composes a whole cluster in one process;
+//! `demo` fills it with a small bank.
 
+pub mod cli;
 pub mod exit;
 pub mod ports;
 
 pub mod config;
+pub mod demo;
 pub mod local;
+pub mod up;

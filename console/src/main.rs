@@ -1,3 +1,8 @@
 //! The `shardline` binary.
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    shardline_console::cli::main(std::env::args_os().collect())
+}

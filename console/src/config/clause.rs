@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn rendered(yaml: &str) -> Result<String, String> {
-        render(&serde_saphyr::from_str(yaml).expect("a table entry"))
+        render(&crate::config::from_yaml(yaml).expect("a table entry"))
     }
 
     #[test]

@@ -159,15 +159,44 @@ pub struct ListSpec {
 }
 
 /// One value, or one for each key column.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Values {
     /// An integer.
-    Integer(i64),
+    Integer(i128),
     /// A text, a date, a decimal.
     Text(String),
     /// Several key columns.
     Many(Vec<Values>),
+}
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> de::Visitor<'de> for OneOrMany {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an integer, a text (decimals and dates in quotes), or a list of them")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Values, E> {
+                Ok(Values::Integer(number.into()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Values, E> {
+                Ok(Values::Integer(number.into()))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Values, E> {
+                Ok(Values::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Values, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(Values::Many)
+            }
+        }
+        deserializer.deserialize_any(OneOrMany)
+    }
 }
 
 /// An account of the proxies' clients: a password here, in a file, or none.

@@ -90,7 +90,7 @@ pub fn load(
 
 /// Parses and checks the text of a cluster file.
 pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<ClusterFile, Fault> {
-    let mut file: ClusterFile = serde_saphyr::from_str(text).map_err(|error| {
+    let mut file: ClusterFile = from_yaml(text).map_err(|error| {
         let error = error.without_snippet();
         Fault {
             place: error.location().map_or((1, 1), |location| place_of(&location)),
@@ -100,6 +100,12 @@ pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Cl
     file.resolve(variable)?;
     file.check()?;
     Ok(file)
+}
+
+/// YAML 1.2: `N`, `no` and `on` are texts, only `true` and `false` are booleans.
+fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 /// The parser puts the place into its text as well; we say it once, in front.

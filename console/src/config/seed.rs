@@ -1,6 +1,6 @@
 //! From a cluster file to the first catalog: the changes that a new cluster starts with.
 
-use super::{ClusterFile, clause};
+use super::{ClusterFile, ShardsSpec, clause, file::ShardSpec};
 use shardline_model::catalog::{ServerAddress, TableRule};
 
 /// What a new cluster's catalog starts with.
@@ -10,8 +10,8 @@ pub struct Seed {
     pub cluster: String,
     /// Shards in order, with the addresses of primary and replicas.
     pub shards: Vec<SeedShard>,
-    /// Rules that apply by table name at CREATE.
-    pub rules: Vec<TableRule>,
+    /// Rules that apply by table name at CREATE; None leaves those that are there.
+    pub rules: Option<Vec<TableRule>>,
     /// Names and passwords of clients' accounts.
     pub users: Vec<SeedUser>,
 }
@@ -40,6 +40,28 @@ impl std::fmt::Debug for SeedUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SeedUser").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// The whole seed of a file whose shards are servers of others.
+pub fn of_servers(file: &ClusterFile) -> Result<Seed, String> {
+    let Some(ShardsSpec::Servers(servers)) = file.shards.as_ref().map(|shards| &shards.value)
+    else {
+        return Err("shards must name servers: {s1: {primary: HOST:PORT}, ...}".into());
+    };
+    let shard = |(name, spec): (&String, &ShardSpec)| -> Result<SeedShard, String> {
+        let replicas = spec.replicas.iter().map(|address| server_address(address, None));
+        Ok(SeedShard {
+            name: name.clone(),
+            primary: server_address(&spec.primary, spec.socket.clone())?,
+            replicas: replicas.collect::<Result<_, _>>()?,
+        })
+    };
+    Ok(Seed {
+        cluster: file.cluster.clone(),
+        shards: servers.iter().map(shard).collect::<Result<_, _>>()?,
+        rules: Some(rules(file)?),
+        users: users(file),
+    })
 }
 
 /// The rules that a file declares, in the order of their names: exact names before patterns,

@@ -43,7 +43,10 @@ pub async fn serve(
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(|State(shared): State<Shared>| async move { shared.telemetry.render() }))
+        .route(
+            "/metrics",
+            get(|State(shared): State<Shared>| async move { shared.telemetry.render() }),
+        )
         .with_state(Shared { readiness, telemetry });
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move { shutdown.triggered().await })

@@ -18,8 +18,17 @@ const LOCK: &str = "lock";
 const RUN: &str = "run.json";
 /// Everything that a folder may hold, for removal.
 const ENTRIES: [&str; 11] = [
-    "template", "template.draft", "template.sql", "template.new", "shards", "meta", "tls", "logs",
-    "backend.password", RUN, LOCK,
+    "template",
+    "template.draft",
+    "template.sql",
+    "template.new",
+    "shards",
+    "meta",
+    "tls",
+    "logs",
+    "backend.password",
+    RUN,
+    LOCK,
 ];
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
@@ -281,7 +290,10 @@ impl Folder {
             Err(error) => return Err(file_failure("read", &path, &error)),
         };
         serde_json::from_str(&text).map(Some).map_err(|error| {
-            Failure::new(Reason::Precondition, format!("cannot understand {}: {error}", path.display()))
+            Failure::new(
+                Reason::Precondition,
+                format!("cannot understand {}: {error}", path.display()),
+            )
         })
     }
 

@@ -1,0 +1,99 @@
+//! The command line: `shardline <verb>`. Every flag has a `SHARDLINE_*` variable.
+
+pub mod arguments;
+
+mod completion;
+mod down;
+//mod meta;
+//mod proxy;
+mod sql;
+mod status;
+//mod up;
+
+pub use arguments::Cli;
+
+use crate::exit::{Failure, Reason};
+use arguments::{LogArguments, Verb};
+use clap::Parser;
+use shardline_base::{Telemetry, TelemetryConfig};
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+/// Runs the program with its arguments and gives its exit code.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if arguments.get(1).is_some_and(|verb| verb == crate::local::child::EXEC_VERB) {
+        return exec_child(&arguments[2..]);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come as errors too, but end well.
+            let code = if error.use_stderr() { Reason::Usage.code() } else { 0 };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(Reason::Failed.code()),
+            };
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.verb {
+        Verb::Up(arguments) => {
+            let _ = arguments;
+            Ok(())
+        }
+        Verb::Down(arguments) => down::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Sql(arguments) => sql::run(&arguments),
+        Verb::Meta(arguments) => {
+            let _ = arguments;
+            Ok(())
+        }
+        Verb::Proxy(arguments) => {
+            let _ = arguments;
+            Ok(())
+        }
+        Verb::Completion(arguments) => completion::run(&arguments),
+        Verb::Version => {
+            println!("shardline {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}
+
+/// `exec-child PARENT PROGRAM ARGUMENT...`: see [`crate::local::child`].
+fn exec_child(arguments: &[OsString]) -> ExitCode {
+    let parent = arguments.first().and_then(|pid| pid.to_str()?.parse().ok());
+    let (Some(parent), Some(program)) = (parent, arguments.get(1)) else {
+        return Failure::new(Reason::Usage, "exec-child is for shardline's own use").report();
+    };
+    let program = Path::new(program);
+    let error = crate::local::child::become_child(parent, program, &arguments[2..]);
+    Failure::new(Reason::Failed, format!("cannot run {}: {error}", program.display())).report()
+}
+
+/// Sets up logs and metrics of a process that runs for long.
+fn telemetry(log: &LogArguments) -> Result<Telemetry, Failure> {
+    TelemetryConfig { format: log.log_format, filter: log.log.clone() }
+        .build()
+        .map_err(|error| Failure::new(Reason::Usage, crate::exit::chain(&error)))
+}
+
+/// A runtime with `workers` threads named `name`.
+fn runtime(name: &'static str, workers: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Reason::Failed, format!("cannot start threads: {error}")))
+}
+
+/// Threads for work whose amount follows the machine's size.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2)
+}

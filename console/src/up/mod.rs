@@ -1,0 +1,10 @@
+//! `shardline up`: a whole cluster on this machine in one process, its servers beside it.
+
+pub mod admin;
+pub mod detach;
+pub mod folder;
+pub mod plan;
+pub mod servers;
+pub mod sow;
+pub mod summary;
+pub mod tls;

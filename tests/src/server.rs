@@ -1,0 +1,144 @@
+//! One real MariaDB server.
+
+use crate::{folder::Folder, port::Port, process::Process, sql, wait};
+use anyhow::{Context, Result};
+use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
+use shardline_console::local::{
+    Account, Programs, ServerSettings, Template, settings::ServerTuning,
+};
+use std::{fs, path::PathBuf, time::Duration};
+
+/// How long a server may take to answer, recovery included.
+const READY: Duration = Duration::from_secs(60);
+
+/// A server, running unless it was killed. Its folder and port stay the same over restarts.
+#[derive(Debug)]
+pub struct Server {
+    process: Option<Process>,
+    settings: ServerSettings,
+    programs: Programs,
+    _port: Port,
+    folder: Folder,
+}
+
+/// The account that every server of the tests has.
+pub fn account() -> Account {
+    Account { user: Account::USER.to_owned(), password: "for-tests-only".to_owned() }
+}
+
+/// The server programs of this machine.
+pub fn programs() -> Result<Programs> {
+    Ok(Programs::find(None, &Programs::default_folders())?)
+}
+
+/// The data folder that all servers are copied from, made once for a machine and version.
+fn template(programs: &Programs) -> Result<Template> {
+    let user = rustix::process::geteuid().as_raw();
+    let version = programs.short_version();
+    let folder = std::env::temp_dir().join(format!("shardline-test-template-{user}-{version}"));
+    fs::create_dir_all(&folder).context("making the template's folder")?;
+    let lock = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("lock"))
+        .context("opening the template's lock")?;
+    lock.lock().context("locking the template")?;
+    Ok(Template::prepare(programs, &folder.join("data"), &account())?)
+}
+
+impl Server {
+    /// Starts a fresh server and waits until it answers.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(ServerTuning { buffer_pool_mib: 32, ..ServerTuning::default() }, 1).await
+    }
+
+    /// Starts a fresh server with settings and a server id of its own.
+    pub async fn start_with(tuning: ServerTuning, server_id: u32) -> Result<Self> {
+        let (programs, folder, port) = (programs()?, Folder::new()?, Port::take()?);
+        let settings = ServerSettings {
+            data_dir: folder.path().join("data"),
+            socket: folder.path().join("server.sock"),
+            port: port.number(),
+            error_log: folder.path().join("error.log"),
+            server_id,
+            tuning,
+        };
+        template(&programs)?.copy_to(&settings.data_dir)?;
+        let mut server = Self { process: None, settings, programs, _port: port, folder };
+        server.restart().await?;
+        Ok(server)
+    }
+
+    /// Starts it again after [`Server::kill`].
+    pub async fn restart(&mut self) -> Result<()> {
+        let process = Process::start(
+            "mariadbd",
+            &self.programs.server,
+            self.settings.arguments(&self.programs),
+            Vec::new(),
+            &self.settings.error_log,
+        )
+        .await?;
+        let process = self.process.insert(process);
+        let options = options(&self.settings.socket);
+        wait::until("the server answers", READY, || {
+            let (alive, options) = (process.check_running(), options.clone());
+            async move {
+                alive?;
+                let mut connection = Conn::new(options).await?;
+                connection.query_drop("SELECT 1").await?;
+                Ok(connection.disconnect().await?)
+            }
+        })
+        .await
+    }
+
+    /// kill -9.
+    pub async fn kill(&mut self) -> Result<()> {
+        match &mut self.process {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The process, for signals.
+    pub fn process(&self) -> Result<&Process> {
+        self.process.as_ref().context("the server is not running")
+    }
+
+    /// A direct connection, around any proxy.
+    pub async fn connect(&self) -> Result<Conn> {
+        sql::connect(options(&self.settings.socket)).await
+    }
+
+    /// Its port on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.settings.port
+    }
+
+    /// Its unix socket.
+    pub fn socket(&self) -> &PathBuf {
+        &self.settings.socket
+    }
+
+    /// Its temporary folder.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+fn options(socket: &std::path::Path) -> OptsBuilder {
+    let account = account();
+    OptsBuilder::default()
+        .socket(Some(socket.display().to_string()))
+        .user(Some(account.user))
+        .pass(Some(account.password))
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The process must be gone before its folder is removed.
+        self.process.take();
+    }
+}
