@@ -56,7 +56,7 @@ impl KeyType {
     }
 
     fn text(&self, literal: &Literal<'_>, usage: KeyUse) -> Option<KeyPart> {
-        let KeyType::Text { charset, collation, chars_max, padded_char } = self else {
+        let KeyType::Text { charset, collation, chars_max, .. } = self else {
             return None;
         };
         let text = match (literal, usage) {
@@ -67,21 +67,13 @@ impl KeyType {
             }
             _ => return None,
         };
-        let mut text: &str = &text;
-        if *collation == KeyCollation::NopadBin && *padded_char && text.ends_with(' ') {
-            match usage {
-                // CHAR does not store them; compared, they count.
-                KeyUse::Store => text = text.trim_end_matches(' '),
-                KeyUse::Compare => return None,
-            }
-        }
         if usage == KeyUse::Store
             && *collation == KeyCollation::NopadBin
             && text.chars().count() > *chars_max as usize
         {
             return None;
         }
-        collation::canonical(*charset, *collation, text).map(KeyPart::Text)
+        collation::canonical(*charset, *collation, &text).map(KeyPart::Text)
     }
 
     fn temporal(&self, literal: &Literal<'_>) -> Option<KeyPart> {

@@ -39,7 +39,7 @@ pub(crate) fn of_name(name: &str) -> Option<(KeyCharset, KeyCollation)> {
 }
 
 /// The canonical bytes of `text`; None when the character set cannot hold it. Trailing
-/// spaces go where the collation pads; the caller removes them for CHAR under NO PAD.
+/// spaces go where the collation pads.
 pub(crate) fn canonical(
     charset: KeyCharset,
     collation: KeyCollation,

@@ -4,7 +4,7 @@
 use crate::{
     catalog::Column,
     collation,
-    key::{BINARY_BYTES_MAX, DECIMAL_DIGITS_MAX, KeyType, TEXT_CHARS_MAX, YEAR_MIN},
+    key::{BINARY_BYTES_MAX, DECIMAL_DIGITS_MAX, KeyCollation, KeyType, TEXT_CHARS_MAX, YEAR_MIN},
 };
 
 /// Why a column cannot be a shard key.
@@ -120,7 +120,15 @@ fn text(parsed: &TypeText<'_>, name: Option<&str>) -> Result<KeyType, Refused> {
             "declare it with a _bin collation such as COLLATE utf8mb4_bin, or with utf8mb4_general_ci",
         ));
     };
-    Ok(KeyType::Text { charset, collation, chars_max, padded_char: parsed.name == "char" })
+    let padded_char = parsed.name == "char";
+    if padded_char && collation == KeyCollation::NopadBin {
+        // Servers compare such a column without padding and sort it with.
+        return Err((
+            format!("servers do not order CHAR with the NO PAD collation {name} one way"),
+            "declare it VARCHAR",
+        ));
+    }
+    Ok(KeyType::Text { charset, collation, chars_max, padded_char })
 }
 
 fn binary(parsed: &TypeText<'_>) -> Result<KeyType, Refused> {
@@ -171,7 +179,7 @@ impl<'a> TypeText<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{KeyCharset, KeyCollation};
+    use crate::key::KeyCharset;
 
     fn column(column_type: &str, collation: Option<&str>) -> Column {
         Column {
@@ -223,6 +231,7 @@ mod tests {
              reproduced exactly outside the server; declare it with a _bin collation such as COLLATE \
              utf8mb4_bin, or with utf8mb4_general_ci"
         );
+        assert!(text(&column("char(3)", Some("utf8mb4_nopad_bin"))).contains("declare it VARCHAR"));
         assert!(text(&column("timestamp", None)).contains("DATETIME"));
         assert!(text(&column("enum('a','b')", Some("utf8mb4_bin"))).contains("VARCHAR"));
         assert!(text(&column("decimal(65,30)", None)).contains("38 digits"));

@@ -4,7 +4,7 @@
 //!
 //! The canonical text of a column, so that it agrees with [`crate::hash`]:
 //! integers and decimals are added to zero (ZEROFILL prints zeros in front), texts lose
-//! trailing spaces where the collation pads (and where CHAR may be padded by the SQL mode),
+//! trailing spaces where the collation pads,
 //! `general_ci` texts become `WEIGHT_STRING`, everything else is the column itself. Parts of a
 //! key of several columns are cast to BINARY so that character sets do not mix.
 
@@ -98,9 +98,8 @@ fn slot_expression(types: &[KeyType], columns: &[String]) -> String {
 fn text_expression(key_type: &KeyType, column: &str) -> String {
     match key_type {
         KeyType::Integer { .. } | KeyType::Decimal { .. } => format!("{column} + 0"),
-        KeyType::Text { collation, padded_char, .. } => match collation {
+        KeyType::Text { collation, .. } => match collation {
             KeyCollation::Bin => format!("RTRIM({column})"),
-            KeyCollation::NopadBin if *padded_char => format!("RTRIM({column})"),
             KeyCollation::NopadBin => column.to_owned(),
             KeyCollation::GeneralCi | KeyCollation::AsciiCi => {
                 format!("WEIGHT_STRING(RTRIM({column}))")

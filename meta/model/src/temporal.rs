@@ -42,8 +42,8 @@ pub(crate) fn parse(key_type: &KeyType, text: &str) -> Option<i64> {
 pub(crate) fn parse_integer(key_type: &KeyType, value: i128) -> Option<i64> {
     let value = i64::try_from(value).ok()?;
     let (date, time) = match (key_type, value) {
-        (KeyType::Date | KeyType::DateTime { .. }, 1000_01_01..=9999_12_31) => (value, 0),
-        (KeyType::DateTime { .. }, 1000_01_01_00_00_00..=9999_12_31_23_59_59) => {
+        (KeyType::Date | KeyType::DateTime { .. }, 10_000_101..=99_991_231) => (value, 0),
+        (KeyType::DateTime { .. }, 10_000_101_000_000..=99_991_231_235_959) => {
             (value / 1_000_000, value % 1_000_000)
         }
         _ => return None,
@@ -240,11 +240,11 @@ mod tests {
     #[test]
     fn integer_forms() {
         let date = parse(&KeyType::Date, "2026-01-02");
-        assert_eq!(parse_integer(&KeyType::Date, 2026_01_02), date);
-        assert_eq!(parse_integer(&KeyType::Date, 26_01_02), None);
-        assert_eq!(parse_integer(&KeyType::Date, 2026_13_02), None);
+        assert_eq!(parse_integer(&KeyType::Date, 20_260_102), date);
+        assert_eq!(parse_integer(&KeyType::Date, 260_102), None);
+        assert_eq!(parse_integer(&KeyType::Date, 20_261_302), None);
         let fsp = KeyType::DateTime { fsp: 0 };
-        assert_eq!(parse_integer(&fsp, 2026_01_02_03_04_05), parse(&fsp, "2026-01-02 03:04:05"));
+        assert_eq!(parse_integer(&fsp, 20_260_102_030_405), parse(&fsp, "2026-01-02 03:04:05"));
         assert_eq!(parse_integer(&KeyType::Time { fsp: 0 }, 123_456), None);
     }
 }
