@@ -2,9 +2,9 @@
 
 use crate::{
     TlsError,
-    rpc::{LeaseRefusal, ReserveRefusal},
+    rpc::{LeaseRefusal, Rejection, ReserveRefusal},
 };
-use shardline_model::{change::ChangeError, id::Epoch};
+use shardline_model::id::Epoch;
 
 /// An operation got no answer from the leader, or none that makes sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,8 +60,8 @@ pub enum ConnectError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ProposeError {
     /// The change is not valid for the catalog as it is. Nothing was changed.
-    #[error("the catalog change is not valid")]
-    Rejected(#[source] ChangeError),
+    #[error(transparent)]
+    Rejected(Rejection),
     /// Too much happened since the first attempt to tell whether it was applied.
     #[error("it cannot be told any more whether the catalog change was applied")]
     OutcomeForgotten,

@@ -22,5 +22,7 @@ pub use client::MetaClient;
 pub use config::{ClientConfig, ClientTiming};
 pub use error::{CallError, ConnectError, LeaseError, ProposeError, ReserveError};
 pub use lease::ProxyLease;
-pub use rpc::{ClusterStatus, LeaseStatus, NodeRole, NodeStatus, ProxyRegistration};
+pub use rpc::{
+    ClusterStatus, LeaseStatus, NodeRole, NodeStatus, ProxyRegistration, Rejection, RejectionKind,
+};
 pub use tls::{TlsError, TlsFiles};

@@ -113,7 +113,7 @@ pub enum Response {
         applied: Applied,
     },
     /// The change is not valid; nothing was changed.
-    Rejected(ChangeError),
+    Rejected(Rejection),
     /// The request's base epoch is so old that the service cannot tell whether the request
     /// was applied before. Nothing was changed by this attempt.
     Forgotten {
@@ -157,6 +157,50 @@ pub enum Response {
         /// Why.
         reason: String,
     },
+}
+
+/// Why a change of the catalog is not valid: a [`ChangeError`] that has travelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Rejection {
+    /// What kind of reason, for programs.
+    pub kind: RejectionKind,
+    /// The whole reason, for people.
+    pub reason: String,
+}
+
+/// The kinds of [`Rejection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RejectionKind {
+    /// Something of that name exists.
+    Exists,
+    /// Nothing of that name exists.
+    Unknown,
+    /// There is no shard yet, or the shard still has something.
+    Shard,
+    /// More than a limit allows.
+    TooMany,
+    /// The change contradicts itself or the rules of sharding.
+    Invalid,
+}
+
+impl From<&ChangeError> for Rejection {
+    fn from(error: &ChangeError) -> Self {
+        let kind = match error {
+            ChangeError::Exists { .. } => RejectionKind::Exists,
+            ChangeError::Unknown { .. } => RejectionKind::Unknown,
+            ChangeError::NoShards | ChangeError::ShardInUse { .. } => RejectionKind::Shard,
+            ChangeError::TooMany { .. } => RejectionKind::TooMany,
+            ChangeError::BadName { .. }
+            | ChangeError::BadDefinition { .. }
+            | ChangeError::KeyType { .. }
+            | ChangeError::BadKey { .. }
+            | ChangeError::UniqueKey { .. }
+            | ChangeError::Colocation { .. }
+            | ChangeError::BadPlacement { .. } => RejectionKind::Invalid,
+        };
+        Self { kind, reason: error.to_string() }
+    }
 }
 
 /// Why no sequence numbers were reserved.

@@ -23,8 +23,8 @@ pub enum Channel {
 }
 
 /// TCP or TLS.
-pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
+pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Transport for T {}
 
 /// Frames over TCP or TLS.
 pub type Frames = FrameStream<Box<dyn Transport>>;
