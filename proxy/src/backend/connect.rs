@@ -65,10 +65,10 @@ fn options(address: &ServerAddress, config: &PoolConfig, class: ConnClass) -> Co
     options.ask_public_key = address.host == "localhost"
         || address.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if socket.is_none() {
-        options.tls = config.tls.as_ref().map(|tls| ClientTls {
-            config: tls.clone(),
-            server_name: address.host.clone(),
-        });
+        options.tls = config
+            .tls
+            .as_ref()
+            .map(|tls| ClientTls { config: tls.clone(), server_name: address.host.clone() });
     }
     options
 }

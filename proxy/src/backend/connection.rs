@@ -264,10 +264,8 @@ impl BackendConnection {
     /// # Errors
     /// When no command can do it: take another connection.
     pub fn queue_restore(&mut self, wanted: &SessionState) -> Result<(), BackendError> {
-        let restore = diff(&self.applied, wanted).map_err(|source| BackendError::NotRestorable {
-            name: self.name.clone(),
-            source,
-        })?;
+        let restore = diff(&self.applied, wanted)
+            .map_err(|source| BackendError::NotRestorable { name: self.name.clone(), source })?;
         if restore.is_empty() {
             // Equal now: next time the comparison is that of two pointers.
             self.applied = wanted.clone();

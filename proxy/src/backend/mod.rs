@@ -46,7 +46,9 @@ pub enum BackendError {
         reason: Arc<str>,
     },
     /// All connections are in use and as many wait as may.
-    #[error("all {limit} connections to shard '{name}' are in use and {waiters} statements wait already")]
+    #[error(
+        "all {limit} connections to shard '{name}' are in use and {waiters} statements wait already"
+    )]
     QueueFull {
         /// The shard's name.
         name: Arc<str>,

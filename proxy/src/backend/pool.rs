@@ -178,7 +178,8 @@ impl ShardPool {
     ) -> Result<PooledConnection, BackendError> {
         let started = Instant::now();
         let mut waiting = Waiting { pool: self.clone(), ticket, receiver };
-        let answer = tokio::time::timeout(self.config.checkout_timeout, &mut waiting.receiver).await;
+        let answer =
+            tokio::time::timeout(self.config.checkout_timeout, &mut waiting.receiver).await;
         match answer {
             Ok(Ok(Message::Grant(Grant::Connection(idle)))) => match self.use_idle(idle) {
                 Ok(pooled) => Ok(pooled),
@@ -294,7 +295,11 @@ impl ShardPool {
     }
 
     fn down(&self, reason: Arc<str>, address: &ServerAddress) -> BackendError {
-        BackendError::Down { name: self.name.clone(), address: address_text(address).into(), reason }
+        BackendError::Down {
+            name: self.name.clone(),
+            address: address_text(address).into(),
+            reason,
+        }
     }
 
     /// Do what the accounting says after something came back.
@@ -388,7 +393,12 @@ impl Place {
         opened_at: Instant,
         generation: u64,
     ) -> PooledConnection {
-        PooledConnection { pool: self.pool.take(), connection: Some(connection), opened_at, generation }
+        PooledConnection {
+            pool: self.pool.take(),
+            connection: Some(connection),
+            opened_at,
+            generation,
+        }
     }
 }
 
@@ -441,11 +451,19 @@ impl DerefMut for PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let (Some(pool), Some(connection)) = (self.pool.take(), self.connection.take()) else { return };
+        let (Some(pool), Some(connection)) = (self.pool.take(), self.connection.take()) else {
+            return;
+        };
         let returned = if connection.is_clean() {
             let class = connection.class();
             let now = Instant::now();
-            pool.core.lock().state.give_back(now, connection, class, self.opened_at, self.generation)
+            pool.core.lock().state.give_back(
+                now,
+                connection,
+                class,
+                self.opened_at,
+                self.generation,
+            )
         } else {
             if connection.is_broken() {
                 pool.suspicion.notify_one();

@@ -227,7 +227,11 @@ impl PoolSet {
         tasks.stop_within(Duration::from_secs(1)).await;
     }
 
-    fn start_probes(&self, tasks: &Tasks, probes: &mut BTreeMap<ShardId, (Arc<ShardPool>, Shutdown)>) {
+    fn start_probes(
+        &self,
+        tasks: &Tasks,
+        probes: &mut BTreeMap<ShardId, (Arc<ShardPool>, Shutdown)>,
+    ) {
         let pools = self.pools.load_full();
         probes.retain(|_, (probed, stop)| {
             let current = pools.iter().flatten().any(|pool| Arc::ptr_eq(pool, probed));
@@ -258,7 +262,11 @@ async fn kill_orphan(orphan: Orphan) {
     match tokio::time::timeout(orphan.pool.config().connect_timeout, killed).await {
         // A server error means that the connection is gone already.
         Ok(Ok(()) | Err(BackendError::Server { .. })) => {}
-        Ok(Err(error)) => tracing::debug!(shard = %orphan.pool.name(), %error, "cannot kill an abandoned query"),
-        Err(_) => tracing::debug!(shard = %orphan.pool.name(), "killing an abandoned query took too long"),
+        Ok(Err(error)) => {
+            tracing::debug!(shard = %orphan.pool.name(), %error, "cannot kill an abandoned query")
+        }
+        Err(_) => {
+            tracing::debug!(shard = %orphan.pool.name(), "killing an abandoned query took too long")
+        }
     }
 }

@@ -26,23 +26,23 @@ pub struct PoolLimits {
 
 /// One who waits; numbers are never used twice in one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
 /// What the pool keeps of an idle connection.
 #[derive(Debug)]
-pub struct Idle<C> {
+pub(crate) struct Idle<C> {
     /// The connection.
-    pub connection: C,
+    pub(crate) connection: C,
     /// When it was opened.
-    pub opened_at: Instant,
+    pub(crate) opened_at: Instant,
     /// The pool's generation when it was opened.
-    pub generation: u64,
+    pub(crate) generation: u64,
     idle_since: Instant,
 }
 
 /// The answer to [`PoolState::checkout`].
 #[derive(Debug)]
-pub enum Checkout<C> {
+pub(crate) enum Checkout<C> {
     /// Use this connection.
     Reuse(Idle<C>),
     /// Open a connection; its place is counted.
@@ -57,7 +57,7 @@ pub enum Checkout<C> {
 
 /// What a waiter is given.
 #[derive(Debug)]
-pub enum Grant<C> {
+pub(crate) enum Grant<C> {
     /// Use this connection.
     Connection(Idle<C>),
     /// Open a connection; its place is counted.
@@ -66,16 +66,16 @@ pub enum Grant<C> {
 
 /// The answer to a returned connection or place.
 #[derive(Debug)]
-pub struct Returned<C> {
+pub(crate) struct Returned<C> {
     /// Who gets something, and what.
-    pub grant: Option<(Ticket, Grant<C>)>,
+    pub(crate) grant: Option<(Ticket, Grant<C>)>,
     /// What is to be closed.
-    pub close: Option<C>,
+    pub(crate) close: Option<C>,
 }
 
 /// The accounting; `C` is the connection.
 #[derive(Debug)]
-pub struct PoolState<C> {
+pub(crate) struct PoolState<C> {
     limits: PoolLimits,
     idle: [Vec<Idle<C>>; ConnClass::COUNT],
     idle_count: usize,
@@ -87,7 +87,7 @@ pub struct PoolState<C> {
 
 impl<C> PoolState<C> {
     /// An empty pool.
-    pub fn new(limits: PoolLimits) -> Self {
+    pub(crate) fn new(limits: PoolLimits) -> Self {
         PoolState {
             limits,
             idle: std::array::from_fn(|_| Vec::new()),
@@ -100,32 +100,32 @@ impl<C> PoolState<C> {
     }
 
     /// The limits.
-    pub fn limits(&self) -> PoolLimits {
+    pub(crate) fn limits(&self) -> PoolLimits {
         self.limits
     }
 
     /// Connections that nobody uses.
-    pub fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         self.idle_count
     }
 
     /// Connections in use or being opened.
-    pub fn lent(&self) -> usize {
+    pub(crate) fn lent(&self) -> usize {
         self.lent
     }
 
     /// How many wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiters.len()
     }
 
     /// Connections opened under another generation are closed when they come back.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
     /// An idle connection of `class`, if there is one and nobody waits; its place is counted.
-    pub fn checkout_idle(&mut self, class: ConnClass) -> Option<Idle<C>> {
+    pub(crate) fn checkout_idle(&mut self, class: ConnClass) -> Option<Idle<C>> {
         if !self.waiters.is_empty() {
             return None;
         }
@@ -136,7 +136,7 @@ impl<C> PoolState<C> {
 
     /// Somebody wants a connection of `class`. The newest idle one is the first to be
     /// used again. Connections past their age are left to [`PoolState::expire`].
-    pub fn checkout(&mut self, class: ConnClass) -> Checkout<C> {
+    pub(crate) fn checkout(&mut self, class: ConnClass) -> Checkout<C> {
         if let Some(idle) = self.checkout_idle(class) {
             return Checkout::Reuse(idle);
         }
@@ -160,7 +160,7 @@ impl<C> PoolState<C> {
     }
 
     /// A usable connection comes back; `class` is its class now.
-    pub fn give_back(
+    pub(crate) fn give_back(
         &mut self,
         now: Instant,
         connection: C,
@@ -193,7 +193,7 @@ impl<C> PoolState<C> {
     }
 
     /// A lent connection was closed, or opening one failed: the place is free.
-    pub fn place_freed(&mut self) -> Returned<C> {
+    pub(crate) fn place_freed(&mut self) -> Returned<C> {
         debug_assert!(self.lent > 0, "a place was freed that was not lent");
         let grant = self.waiters.pop_front().map(|(ticket, _)| (ticket, Grant::Open));
         if grant.is_none() {
@@ -204,7 +204,7 @@ impl<C> PoolState<C> {
 
     /// A waiter goes away. False when it has already been given something, which it must
     /// then give back.
-    pub fn cancel(&mut self, ticket: Ticket) -> bool {
+    pub(crate) fn cancel(&mut self, ticket: Ticket) -> bool {
         // Tickets are given out in ascending order, so the queue is sorted.
         match self.waiters.binary_search_by_key(&ticket, |(waiting, _)| *waiting) {
             Ok(position) => self.waiters.remove(position).is_some(),
@@ -213,20 +213,20 @@ impl<C> PoolState<C> {
     }
 
     /// All waiters, who are to be told that the shard is down.
-    pub fn dismiss_waiters(&mut self) -> Vec<Ticket> {
+    pub(crate) fn dismiss_waiters(&mut self) -> Vec<Ticket> {
         self.waiters.drain(..).map(|(ticket, _)| ticket).collect()
     }
 
     /// Start a new generation: all idle connections are to be closed, the lent ones when
     /// they come back.
-    pub fn retire_all(&mut self) -> Vec<C> {
+    pub(crate) fn retire_all(&mut self) -> Vec<C> {
         self.generation += 1;
         self.idle_count = 0;
         self.idle.iter_mut().flat_map(|list| list.drain(..)).map(|idle| idle.connection).collect()
     }
 
     /// Idle connections that have been idle or alive for too long; they are to be closed.
-    pub fn expire(&mut self, now: Instant) -> Vec<C> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<C> {
         let limits = self.limits;
         let is_old = |idle: &Idle<C>| {
             now.saturating_duration_since(idle.idle_since) >= limits.idle_timeout

@@ -78,8 +78,7 @@ impl Statements {
     ) {
         self.clock += 1;
         self.count += 1;
-        let entry =
-            Entry { statement, prepared_under: applied.clone(), used_at: self.clock };
+        let entry = Entry { statement, prepared_under: applied.clone(), used_at: self.clock };
         self.by_text.entry(text.into()).or_default().push(entry);
     }
 

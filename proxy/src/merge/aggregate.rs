@@ -53,12 +53,14 @@ impl Aggregate {
             MergeFunction::Average { sum, count } => {
                 Function::Average { sum: layout.index_of(sum)?, count: layout.index_of(count)? }
             }
-            MergeFunction::Min { by } => {
-                Function::Extreme { by: Comparison::of_column(layout, &by)?, wanted: Ordering::Less }
-            }
-            MergeFunction::Max { by } => {
-                Function::Extreme { by: Comparison::of_column(layout, &by)?, wanted: Ordering::Greater }
-            }
+            MergeFunction::Min { by } => Function::Extreme {
+                by: Comparison::of_column(layout, &by)?,
+                wanted: Ordering::Less,
+            },
+            MergeFunction::Max { by } => Function::Extreme {
+                by: Comparison::of_column(layout, &by)?,
+                wanted: Ordering::Greater,
+            },
         };
         Ok(Aggregate { column, function })
     }
@@ -105,7 +107,10 @@ impl Aggregate {
             }
             // `start` makes the state that belongs to the function.
             (
-                Function::Count | Function::Sum | Function::Average { .. } | Function::Extreme { .. },
+                Function::Count
+                | Function::Sum
+                | Function::Average { .. }
+                | Function::Extreme { .. },
                 State::Count(_) | State::Sum(_) | State::Average(..) | State::Extreme(_),
             ) => debug_assert!(false, "the state is not the function's"),
         }
@@ -113,7 +118,11 @@ impl Aggregate {
     }
 
     /// The bytes of the whole aggregate, as the column's type has them; None is NULL.
-    pub(crate) fn finish(&self, layout: &Layout, state: State) -> Result<Option<Vec<u8>>, MergeError> {
+    pub(crate) fn finish(
+        &self,
+        layout: &Layout,
+        state: State,
+    ) -> Result<Option<Vec<u8>>, MergeError> {
         let column = self.column;
         let decimals = layout.columns[column].decimals;
         match state {
@@ -193,7 +202,15 @@ fn integer(layout: &Layout, row: &Row, column: usize) -> Result<Option<i128>, Me
         (Domain::Integer { .. } | Domain::Decimal, _) => {
             std::str::from_utf8(value).ok().and_then(|text| text.parse().ok())
         }
-        (Domain::Float | Domain::Double | Domain::Date | Domain::Time | Domain::Bit | Domain::Bytes, _) => {
+        (
+            Domain::Float
+            | Domain::Double
+            | Domain::Date
+            | Domain::Time
+            | Domain::Bit
+            | Domain::Bytes,
+            _,
+        ) => {
             return Err(MergeError::NotANumber { column });
         }
     };

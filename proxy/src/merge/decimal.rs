@@ -101,9 +101,11 @@ pub(crate) fn print_average(
         return Ok(None);
     }
     let computed = i64::from(u32::from(scale).div_ceil(DIGITS_PER_WORD) * DIGITS_PER_WORD);
-    let (mantissa, _) = sum.with_scale(computed.max(sum.fractional_digit_count())).into_bigint_and_exponent();
+    let (mantissa, _) =
+        sum.with_scale(computed.max(sum.fractional_digit_count())).into_bigint_and_exponent();
     let shift = computed.max(sum.fractional_digit_count()) - computed;
-    let divisor = BigInt::from(count) * BigInt::from(10).pow(u32::try_from(shift).unwrap_or(u32::MAX));
+    let divisor =
+        BigInt::from(count) * BigInt::from(10).pow(u32::try_from(shift).unwrap_or(u32::MAX));
     let quotient = if mantissa.is_zero() { BigInt::zero() } else { mantissa / divisor };
     print_sum(&BigDecimal::new(quotient, computed), scale, column).map(Some)
 }
@@ -114,7 +116,17 @@ mod tests {
 
     #[test]
     fn compares_by_value() {
-        let ascending = ["-100.5", "-9.99", "-0.1", "0", "0.000001", "0.1", "9", "10", "99999999999999999999.5"];
+        let ascending = [
+            "-100.5",
+            "-9.99",
+            "-0.1",
+            "0",
+            "0.000001",
+            "0.1",
+            "9",
+            "10",
+            "99999999999999999999.5",
+        ];
         for (left, one) in ascending.iter().enumerate() {
             for (right, other) in ascending.iter().enumerate() {
                 let (one, other) = (Parts::of(one.as_bytes()), Parts::of(other.as_bytes()));

@@ -37,7 +37,12 @@ pub(crate) fn print(out: &mut String, value: f64, decimals: u8) {
     }
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     if point <= 0 {
-        let _ = write!(out, "0.{:0>width$}", digits, width = digits.len() + point.unsigned_abs() as usize);
+        let _ = write!(
+            out,
+            "0.{:0>width$}",
+            digits,
+            width = digits.len() + point.unsigned_abs() as usize
+        );
     } else if point as usize >= digits.len() {
         let _ = write!(out, "{digits:0<width$}", width = point as usize);
     } else {

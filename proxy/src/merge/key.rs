@@ -90,7 +90,11 @@ pub(crate) fn key_of(
 }
 
 /// The order of two rows under `comparisons`, given their keys.
-pub(crate) fn compare(comparisons: &[Comparison], one: (&Row, &Key), other: (&Row, &Key)) -> Ordering {
+pub(crate) fn compare(
+    comparisons: &[Comparison],
+    one: (&Row, &Key),
+    other: (&Row, &Key),
+) -> Ordering {
     for ((comparison, left), right) in comparisons.iter().zip(one.1).zip(other.1) {
         let order = compare_parts((one.0, left), (other.0, right));
         if order != Ordering::Equal {

@@ -64,11 +64,14 @@ impl Layout {
         hidden: usize,
     ) -> Result<Self, MergeError> {
         let visible = definitions.len().checked_sub(hidden).filter(|visible| *visible > 0);
-        let visible = visible.ok_or(MergeError::TooFewColumns { columns: definitions.len(), hidden })?;
+        let visible =
+            visible.ok_or(MergeError::TooFewColumns { columns: definitions.len(), hidden })?;
         let columns = definitions
             .iter()
             .enumerate()
-            .map(|(index, definition)| column_of(definition).ok_or(MergeError::Value { column: index }))
+            .map(|(index, definition)| {
+                column_of(definition).ok_or(MergeError::Value { column: index })
+            })
             .collect::<Result<_, _>>()?;
         Ok(Layout { format, columns, visible })
     }
@@ -86,7 +89,8 @@ impl Layout {
     pub(crate) fn agrees_with(&self, other: &Layout) -> bool {
         self.columns.len() == other.columns.len()
             && self.columns.iter().zip(&other.columns).all(|(one, other)| {
-                one.domain == other.domain && (one.wire == other.wire || self.format == RowFormat::Text)
+                one.domain == other.domain
+                    && (one.wire == other.wire || self.format == RowFormat::Text)
             })
     }
 }

@@ -216,7 +216,9 @@ impl Merger {
                     if let Some(source) = ordered.missing() {
                         let place = &mut self.sources[source];
                         match place.rows.pop_front() {
-                            Some(payload) => ordered.arrived(layout, Row::parse(payload, layout)?)?,
+                            Some(payload) => {
+                                ordered.arrived(layout, Row::parse(payload, layout)?)?
+                            }
                             None if place.ended => ordered.source_ended(),
                             None => return Ok(Step::Need(Wanted::Source(source))),
                         }
@@ -235,7 +237,9 @@ impl Merger {
                     }
                 }
                 Stage::GiveOut(rows) => {
-                    return Ok(rows.next().map_or(Step::Done, |row| Step::Row(row.visible(layout))));
+                    return Ok(rows
+                        .next()
+                        .map_or(Step::Done, |row| Step::Row(row.visible(layout))));
                 }
             }
         }
@@ -292,9 +296,7 @@ impl Collect {
         let keys = rows.iter().map(|row| key_of(&self.order_by, layout, row));
         let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
         let mut keyed: Vec<(Row, Key)> = rows.into_iter().zip(keys).collect();
-        keyed.sort_by(|one, other| {
-            compare(&self.order_by, (&one.0, &one.1), (&other.0, &other.1))
-        });
+        keyed.sort_by(|one, other| compare(&self.order_by, (&one.0, &one.1), (&other.0, &other.1)));
         Ok(keyed.into_iter().map(|(row, _)| row).collect())
     }
 }

@@ -92,7 +92,8 @@ impl Row {
 
     /// The values stay as they are; the NULL bitmap in front of them is shorter.
     fn visible_binary(&self, layout: &Layout) -> Bytes {
-        let (bitmap, shorter) = (bitmap_length(layout.columns.len()), bitmap_length(layout.visible));
+        let (bitmap, shorter) =
+            (bitmap_length(layout.columns.len()), bitmap_length(layout.visible));
         let start = 1 + bitmap;
         let end = self.fields[..layout.visible].iter().map(|field| field.end as usize).max();
         let values = &self.payload[start..end.unwrap_or(0).max(start)];

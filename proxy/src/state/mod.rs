@@ -6,7 +6,7 @@ mod restore;
 #[cfg(test)]
 mod restore_test;
 
-pub use literal::{LiteralError, SqlLiteral};
+pub use literal::{LiteralError, SqlLiteral, system_variable_literal, user_variable_literal};
 pub use restore::{NotRestorable, Restore, RestoreCommand, diff};
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -316,6 +316,8 @@ impl SessionState {
 fn check_name(name: &str) -> Result<(), StateError> {
     let ok = !name.is_empty()
         && name.len() <= 128
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'));
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'));
     if ok { Ok(()) } else { Err(StateError::Name { name: name.chars().take(128).collect() }) }
 }

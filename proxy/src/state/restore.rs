@@ -115,7 +115,10 @@ fn assignments(applied: &SessionState, wanted: &SessionState) -> String {
 
 fn push_names(list: &mut String, wanted: &SessionState) {
     let names = wanted.names();
-    push_assignment(list, format_args!("character_set_results={}", names.results().unwrap_or("NULL")));
+    push_assignment(
+        list,
+        format_args!("character_set_results={}", names.results().unwrap_or("NULL")),
+    );
     push_assignment(list, format_args!("collation_connection={}", names.collation()));
     push_assignment(list, format_args!("character_set_client={}", names.client()));
 }
