@@ -66,6 +66,8 @@ pub(crate) fn find(tokens: &Tokens<'_>, first: usize, database: &str) -> Result<
             if !cursor.skip_parentheses() {
                 break;
             }
+        } else if of_column(tokens, first, cursor.index) {
+            cursor.skip_to_comma();
         } else if clause::starts(&cursor) && !is_option_value(tokens, cursor.index) {
             let start = cursor.index;
             let clause = clause::parse(&mut cursor, database, false)?;
@@ -83,6 +85,16 @@ pub(crate) fn find(tokens: &Tokens<'_>, first: usize, database: &str) -> Result<
         }
     }
     Ok(found)
+}
+
+/// Whether a change of ALTER TABLE starts here that concerns a column or an index, whose
+/// COMMENT and names are not the table's.
+fn of_column(tokens: &Tokens<'_>, first: usize, index: usize) -> bool {
+    let starts = index == first || tokens.kind(index - 1) == Some(TokenKind::Comma);
+    starts
+        && ["ADD", "MODIFY", "CHANGE", "ALTER", "DROP", "RENAME"]
+            .iter()
+            .any(|word| tokens.is_keyword(index, word))
 }
 
 /// The clause that a table's comment holds after `shardline:`, up to a semicolon.
