@@ -18,13 +18,16 @@ fn key(types: &[KeyType], literals: &[Literal<'_>]) -> Vec<KeyPart> {
         .collect()
 }
 
+/// Key types, literals, canonical text and slot.
+type Vector = ((Vec<KeyType>, Vec<Literal<'static>>), &'static [u8], u16);
+
 #[test]
 fn frozen_vectors() {
     let utf8_bin = || text(KeyCharset::Utf8mb4, KeyCollation::Bin);
     let general = || text(KeyCharset::Utf8mb4, KeyCollation::GeneralCi);
     let decimal = || KeyType::Decimal { precision: 10, scale: 2, unsigned: false };
     let one = |key_type: KeyType, literal: Literal<'static>| (vec![key_type], vec![literal]);
-    let cases: Vec<((Vec<KeyType>, Vec<Literal<'static>>), &[u8], u16)> = vec![
+    let cases: Vec<Vector> = vec![
         (one(BIGINT, Literal::Integer(0)), b"0", 7969),
         (one(BIGINT, Literal::Integer(1)), b"1", 12215),
         (one(BIGINT, Literal::Integer(-17)), b"-17", 11804),
