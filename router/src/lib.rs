@@ -1,19 +1,26 @@
 //! Pure and synchronous: SQL text to digest, to statement, to plan. No I/O.
 
+mod bind;
 pub mod cache;
 pub mod clause;
+mod conjunct;
 mod cursor;
 mod ddl;
+mod dialect;
 pub mod digest;
 mod explain;
 #[cfg(test)]
 mod golden;
 pub mod lexer;
+mod parse;
 pub mod plan;
+pub mod planner;
 #[cfg(test)]
 mod properties;
 pub mod refusal;
 pub mod rule;
+mod route;
 mod session;
+mod splice;
 pub mod template;
 pub mod view;

@@ -2,9 +2,26 @@
 //! parameters of each execution. Binding a statement that one shard answers by one
 //! integer key allocates nothing.
 
-use crate::plan::{Plan, Refusal, Traits};
-use shardline_model::{catalog::Catalog, id::TableId, key::Literal};
-use std::ops::Range;
+use crate::{
+    lexer::SqlMode,
+    parse::Pieces,
+    plan::{
+        Affected, InsertId, Plan, Refusal, Scatter, ShardSql, ShardStatement, Single, Target,
+        Traits, Write,
+    },
+    planner::{
+        self, functions::SessionCall, insert::InsertForm, modify::ModifyForm, scatter::build,
+        select::ReadForm,
+    },
+    route::{Destination, Values},
+    splice::{Edit, Splicer},
+};
+use shardline_model::{
+    catalog::Catalog,
+    id::{ShardId, TableId},
+    key::Literal,
+};
+use std::{collections::BTreeSet, ops::Range};
 
 /// Where a literal stands in a statement's text, in the text's order.
 pub use crate::lexer::LiteralSpan;
@@ -61,14 +78,60 @@ pub enum BindError {
     Refused(Refusal),
 }
 
+/// A statement whose place no value decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fixed {
+    pub(crate) target: Target,
+    pub(crate) traits: Traits,
+    pub(crate) insert_id: InsertId,
+}
+
+/// What is known of a statement before its values.
+#[derive(Debug)]
+pub(crate) enum Form {
+    Fixed(Fixed),
+    Read(ReadForm),
+    Insert(InsertForm),
+    Modify(ModifyForm),
+    /// A plan that is the same for every execution.
+    Whole(Plan),
+}
+
 /// A statement planned for one digest and one epoch.
 #[derive(Debug)]
 pub struct Template {
+    form: Form,
+    calls: Vec<SessionCall>,
     parameter_count: usize,
+    mode: SqlMode,
     traits: Traits,
 }
 
 impl Template {
+    pub(crate) fn new(form: Form, calls: Vec<SessionCall>, pieces: &Pieces<'_>) -> Self {
+        let traits = match &form {
+            Form::Fixed(fixed) => fixed.traits,
+            Form::Read(read) => read.traits,
+            Form::Insert(insert) => insert.traits,
+            Form::Modify(modify) => modify.traits,
+            Form::Whole(_) => Traits::default(),
+        };
+        Self { form, calls, parameter_count: pieces.parameters, mode: pieces.mode, traits }
+    }
+
+    /// A template of a plan that no value changes: schema changes and statements of the
+    /// session. It is good for texts with the same literals only.
+    pub fn of_plan(plan: Plan, parameter_count: usize) -> Self {
+        let traits = match &plan {
+            Plan::Single(single) => single.traits,
+            Plan::Scatter(scatter) => scatter.traits,
+            Plan::Write(_) => Traits { writes: true, ..Traits::default() },
+            Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Traits::default(),
+        };
+        let mode = SqlMode::default();
+        Self { form: Form::Whole(plan), calls: Vec::new(), parameter_count, mode, traits }
+    }
+
     /// How many `?` it has.
     pub fn parameter_count(&self) -> usize {
         self.parameter_count
@@ -85,11 +148,190 @@ impl Template {
     /// [`BindError::NeedsIds`] asks the caller for sequence numbers;
     /// [`BindError::Refused`] says why these values cannot be used.
     pub fn bind(&self, input: &BindInput<'_>) -> Result<Plan, BindError> {
-        let _ = input;
-        Err(BindError::Refused(Refusal {
-            code: 1235,
-            reason: "this statement is not planned yet".into(),
-            hint: String::new(),
+        let params = input.params.unwrap_or_default();
+        let values = Values { sql: input.sql, mode: self.mode, literals: input.literals, params };
+        let editor = Editor { template: self, input };
+        match &self.form {
+            Form::Whole(plan) => Ok(plan.clone()),
+            Form::Fixed(fixed) => editor.plan_single(fixed.target, fixed.traits, fixed.insert_id),
+            Form::Read(form) => self.bind_read(form, input, values, &editor),
+            Form::Modify(form) => self.bind_modify(form, input, values, &editor),
+            Form::Insert(form) => planner::insert::bind::bind(form, input, &values, &editor),
+        }
+    }
+
+    fn bind_read(
+        &self,
+        form: &ReadForm,
+        input: &BindInput<'_>,
+        values: Values<'_>,
+        editor: &Editor<'_>,
+    ) -> Result<Plan, BindError> {
+        let shards = match form.route.destination(&values, input.catalog) {
+            Destination::One(shard) => {
+                return editor.plan_single(Target::Shard(shard), form.traits, InsertId::None);
+            }
+            Destination::Anywhere if form.traits.locks && form.route.broadcast => {
+                // Every session must lock the same copy: that of the first shard.
+                let first = input.catalog.shards.keys().next().copied();
+                let target = first.map_or(Target::Any, Target::Shard);
+                return editor.plan_single(target, form.traits, InsertId::None);
+            }
+            Destination::Anywhere => {
+                return editor.plan_single(Target::Any, form.traits, InsertId::None);
+            }
+            Destination::Several(shards) => shards,
+            Destination::Apart => BTreeSet::new(),
+        };
+        let scatter = form.scatter.as_ref().map_err(|refusal| BindError::Refused(refusal.clone()))?;
+        if shards.is_empty() {
+            return Err(BindError::Refused(Refusal::not_supported(
+                "the statement's tables are on different shards",
+                "declare the smaller tables BROADCAST, or read the tables one by one",
+            )));
+        }
+        let pieces = editor.pieces().map_err(BindError::Refused)?;
+        let splicer = editor.splicer(&pieces, Vec::new(), true);
+        let built = build::build(scatter, &pieces, values, splicer).map_err(BindError::Refused)?;
+        let names: Vec<&str> = scatter.facts.instances.iter().filter(|i| i.sharding().is_some())
+            .map(|instance| instance.name.as_str()).collect();
+        let part = |shard: &ShardId| ShardStatement { shard: *shard, sql: built.sql.clone() };
+        Ok(Plan::Scatter(Scatter {
+            parts: shards.iter().map(part).collect(),
+            merge: built.merge,
+            traits: form.traits,
+            reason: format!("rows of {} are on several shards", names.join(", ")),
         }))
+    }
+
+    fn bind_modify(
+        &self,
+        form: &ModifyForm,
+        input: &BindInput<'_>,
+        values: Values<'_>,
+        editor: &Editor<'_>,
+    ) -> Result<Plan, BindError> {
+        for assignment in &form.key_assignments {
+            assignment.check(&values, input.catalog).map_err(BindError::Refused)?;
+        }
+        let (shards, affected) = if form.copies {
+            (planner::modify::all_shards(input.catalog), Affected::Copies)
+        } else {
+            match form.route.destination(&values, input.catalog) {
+                Destination::One(shard) => {
+                    return editor.plan_single(Target::Shard(shard), form.traits, form.insert_id);
+                }
+                Destination::Anywhere => {
+                    return editor.plan_single(Target::Any, form.traits, form.insert_id);
+                }
+                Destination::Several(shards) => (shards.into_iter().collect(), Affected::Sum),
+                Destination::Apart => (Vec::new(), Affected::Sum),
+            }
+        };
+        if let [shard] = shards.as_slice() {
+            return editor.plan_single(Target::Shard(*shard), form.traits, form.insert_id);
+        }
+        if !form.copies {
+            form.several.clone().map_err(BindError::Refused)?;
+        }
+        if shards.is_empty() {
+            return Err(BindError::Refused(Refusal::not_supported(
+                "the statement's tables are on different shards",
+                "change one table at a time, by values read before",
+            )));
+        }
+        let pieces = editor.pieces().map_err(BindError::Refused)?;
+        let sql = editor.splicer(&pieces, Vec::new(), true).text(0..pieces.len());
+        let reason = match affected {
+            Affected::Sum => format!("rows of {} are on several shards", form.table),
+            Affected::Copies => format!("broadcast table {} has a copy on every shard", form.table),
+        };
+        let parts = shards.into_iter().map(|shard| ShardStatement { shard, sql: sql.clone() });
+        Ok(Plan::Write(Write {
+            parts: parts.collect(),
+            affected,
+            insert_id: InsertId::None,
+            reason,
+        }))
+    }
+}
+
+/// Makes the texts of one execution.
+pub(crate) struct Editor<'a> {
+    template: &'a Template,
+    input: &'a BindInput<'a>,
+}
+
+impl<'a> Editor<'a> {
+    /// The execution's own pieces: literals differ in length between texts.
+    pub(crate) fn pieces(&self) -> Result<Pieces<'a>, Refusal> {
+        Ok(Pieces::of(self.input.sql, self.template.mode)?)
+    }
+
+    /// A splicer with the session's values, more edits, and the parameters written out
+    /// when `literal`.
+    pub(crate) fn splicer<'p>(
+        &self,
+        pieces: &'p Pieces<'p>,
+        mut edits: Vec<Edit>,
+        literal: bool,
+    ) -> Splicer<'p>
+    where
+        'a: 'p,
+    {
+        let no_escapes = self.template.mode.no_backslash_escapes;
+        for call in &self.template.calls {
+            let text = call.text(self.input.session, no_escapes);
+            // An edit around the call already replaces it.
+            let covered = edits.iter().any(|e| e.pieces.contains(&call.pieces.start));
+            if !covered {
+                edits.push(Edit { pieces: call.pieces.clone(), text });
+            }
+        }
+        if let Form::Read(form) = &self.template.form {
+            edits.extend(self.aliases(form, pieces));
+        }
+        let params = if literal { self.input.params } else { None };
+        Splicer { pieces, edits, params }
+    }
+
+    /// Aliases for select items whose text changes, so that their columns keep their names.
+    fn aliases(&self, form: &ReadForm, pieces: &Pieces<'_>) -> Vec<Edit> {
+        let changed = |range: &&Range<usize>| {
+            self.template.calls.iter().any(|call| range.contains(&call.pieces.start))
+        };
+        let alias = |range: &Range<usize>| {
+            let bytes = pieces.start_of(range.start)..pieces.end_of(range.end);
+            let name = String::from_utf8_lossy(pieces.sql.get(bytes).unwrap_or_default());
+            let text = format!("AS `{}`", name.replace('`', "``")).into_bytes();
+            Edit { pieces: range.end..range.end, text }
+        };
+        form.nameless.iter().filter(changed).map(alias).collect()
+    }
+
+    /// The text for one shard; parameters stay unless one of them was replaced.
+    pub(crate) fn single(
+        &self,
+        edits: Vec<Edit>,
+        replaces_parameter: bool,
+    ) -> Result<ShardSql, Refusal> {
+        if edits.is_empty() && self.template.calls.is_empty() {
+            return Ok(ShardSql::Unchanged);
+        }
+        let literal = replaces_parameter && self.template.parameter_count > 0;
+        let pieces = self.pieces()?;
+        let splicer = self.splicer(&pieces, edits, literal);
+        let sql = splicer.text(0..pieces.len());
+        Ok(ShardSql::Edited { sql, keeps_parameters: !literal })
+    }
+
+    fn plan_single(
+        &self,
+        target: Target,
+        traits: Traits,
+        insert_id: InsertId,
+    ) -> Result<Plan, BindError> {
+        let sql = self.single(Vec::new(), false).map_err(BindError::Refused)?;
+        Ok(Plan::Single(Single { target, sql, traits, insert_id }))
     }
 }

@@ -13,6 +13,8 @@ pub struct SqlMode {
     pub ignore_space: bool,
     /// NOT binds like `!`.
     pub high_not_precedence: bool,
+    /// 0 in an AUTO_INCREMENT column is 0 and not the next number.
+    pub no_auto_value_on_zero: bool,
     /// The oldest server's version as executable comments write it, such as 101100.
     pub server_version: u32,
 }
@@ -25,6 +27,7 @@ impl Default for SqlMode {
             pipes_as_concat: false,
             ignore_space: false,
             high_not_precedence: false,
+            no_auto_value_on_zero: false,
             server_version: 101_100,
         }
     }
@@ -47,6 +50,7 @@ impl SqlMode {
                 "PIPES_AS_CONCAT" => mode.pipes_as_concat = true,
                 "IGNORE_SPACE" => mode.ignore_space = true,
                 "HIGH_NOT_PRECEDENCE" => mode.high_not_precedence = true,
+                "NO_AUTO_VALUE_ON_ZERO" => mode.no_auto_value_on_zero = true,
                 "ANSI" | "DB2" | "MSSQL" | "POSTGRESQL" | "MAXDB" => {
                     mode.ansi_quotes = true;
                     mode.pipes_as_concat = true;

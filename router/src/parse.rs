@@ -1,0 +1,493 @@
+//! From our tokens to sqlparser's tree. The tree is only looked at: a location's column
+//! in it is the index of one of our pieces (plus one), which has the byte span.
+//!
+//! What sqlparser would misread is replaced or taken out before it sees it; what cannot
+//! be made right is "not understood".
+
+use crate::{
+    dialect::ServerDialect,
+    lexer::{Lexer, Span, SqlMode, TokenKind, Tokens},
+};
+use sqlparser::{
+    ast::Statement,
+    parser::Parser,
+    tokenizer::{Location, Span as TreeSpan, Token, TokenWithSpan},
+};
+use std::{borrow::Cow, ops::Range};
+
+/// Deepest nesting of parentheses.
+const DEPTH_MAX: usize = 64;
+/// Most operators in one expression between two commas or parentheses: sqlparser's tree
+/// leans on one side, and is dropped by recursion.
+const OPERATORS_MAX: usize = 2_000;
+/// Most tokens that are parsed.
+const TOKENS_MAX: usize = 2_000_000;
+
+/// A token, or a whole literal of several tokens (`_utf8mb4'a' 'b'`): texts of one
+/// fingerprint have the same pieces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) kind: TokenKind,
+    pub(crate) span: Span,
+    /// The literal's or parameter's number.
+    pub(crate) ordinal: u32,
+    /// Whether whitespace or a comment stands before it.
+    pub(crate) gap: bool,
+}
+
+/// A statement as pieces.
+#[derive(Clone, Debug)]
+pub(crate) struct Pieces<'a> {
+    pub(crate) sql: &'a [u8],
+    pub(crate) mode: SqlMode,
+    list: Vec<Piece>,
+    pub(crate) literals: usize,
+    pub(crate) parameters: usize,
+}
+
+/// What a statement is not: analysed. It may still be right on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotUnderstood {
+    /// What was met.
+    pub(crate) reason: String,
+}
+
+impl<'a> Pieces<'a> {
+    /// Tokenises `sql` again, as the digest did.
+    pub(crate) fn of(sql: &'a [u8], mode: SqlMode) -> Result<Self, crate::lexer::LexError> {
+        Ok(Self::from_tokens(&Lexer::tokenize(sql, mode)?))
+    }
+
+    pub(crate) fn from_tokens(tokens: &Tokens<'a>) -> Self {
+        let mut pieces = Self {
+            sql: tokens.sql,
+            mode: tokens.mode,
+            list: Vec::with_capacity(tokens.len()),
+            literals: 0,
+            parameters: 0,
+        };
+        let mut index = 0;
+        while index < tokens.len() {
+            let length = literal_length(tokens, index);
+            let first = tokens[index];
+            let mut piece = Piece {
+                kind: first.kind,
+                span: Span { start: first.span.start, end: tokens[index + length.max(1) - 1].span.end },
+                ordinal: 0,
+                gap: !tokens.is_adjacent(index),
+            };
+            if length > 0 {
+                piece.ordinal = pieces.literals as u32;
+                pieces.literals += 1;
+                if first.kind == TokenKind::Introducer {
+                    piece.kind = TokenKind::String;
+                }
+            } else if first.kind == TokenKind::Parameter {
+                piece.ordinal = pieces.parameters as u32;
+                pieces.parameters += 1;
+            }
+            pieces.list.push(piece);
+            index += length.max(1);
+        }
+        if pieces.list.last().is_some_and(|p| p.kind == TokenKind::Semicolon) {
+            pieces.list.pop();
+        }
+        pieces
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Piece> {
+        self.list.get(index).copied()
+    }
+
+    pub(crate) fn kind(&self, index: usize) -> Option<TokenKind> {
+        self.list.get(index).map(|piece| piece.kind)
+    }
+
+    pub(crate) fn is(&self, index: usize, kind: TokenKind) -> bool {
+        self.kind(index) == Some(kind)
+    }
+
+    pub(crate) fn text(&self, index: usize) -> &'a [u8] {
+        self.list.get(index).map_or(&[], |piece| piece.span.of(self.sql))
+    }
+
+    /// Whether piece `index` is this unquoted word, and not a name behind a dot.
+    pub(crate) fn is_word(&self, index: usize, word: &str) -> bool {
+        self.is(index, TokenKind::Word)
+            && self.text(index).eq_ignore_ascii_case(word.as_bytes())
+            && !(index > 0 && self.is(index - 1, TokenKind::Dot))
+    }
+
+    pub(crate) fn is_any_word(&self, index: usize, words: &[&str]) -> bool {
+        words.iter().any(|word| self.is_word(index, word))
+    }
+
+    /// Whether these words stand at `index` and after.
+    pub(crate) fn are_words(&self, index: usize, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(offset, word)| self.is_word(index + offset, word))
+    }
+
+    /// The identifier at `index`, unquoted.
+    pub(crate) fn identifier(&self, index: usize) -> Option<Cow<'a, str>> {
+        let text = self.text(index);
+        match self.kind(index)? {
+            TokenKind::Word | TokenKind::Introducer => std::str::from_utf8(text).ok().map(Cow::Borrowed),
+            TokenKind::QuotedIdentifier => {
+                let quote = char::from(*text.first()?);
+                let content = std::str::from_utf8(text.get(1..text.len().checked_sub(1)?)?).ok()?;
+                if !content.contains(quote) {
+                    return Some(Cow::Borrowed(content));
+                }
+                let doubled: String = [quote, quote].iter().collect();
+                Some(Cow::Owned(content.replace(&doubled, quote.encode_utf8(&mut [0; 4]))))
+            }
+            _ => None,
+        }
+    }
+
+    /// The piece behind the parenthesis that closes the one at `open`; the end when
+    /// nothing closes it.
+    pub(crate) fn behind_parenthesis(&self, open: usize) -> usize {
+        let mut depth = 0usize;
+        for index in open..self.len() {
+            match self.kind(index) {
+                Some(TokenKind::LeftParen) => depth += 1,
+                Some(TokenKind::RightParen) => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return index + 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.len()
+    }
+
+    /// The parts of `range` between commas outside parentheses.
+    pub(crate) fn split_commas(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        let mut parts = Vec::new();
+        let mut start = range.start;
+        let mut index = range.start;
+        while index < range.end {
+            match self.kind(index) {
+                Some(TokenKind::LeftParen) => {
+                    index = self.behind_parenthesis(index);
+                    continue;
+                }
+                Some(TokenKind::Comma) => {
+                    parts.push(start..index);
+                    start = index + 1;
+                }
+                _ => {}
+            }
+            index += 1;
+        }
+        if start < range.end || !parts.is_empty() {
+            parts.push(start..range.end);
+        }
+        parts
+    }
+
+    /// The first byte of piece `index`, or the text's end.
+    pub(crate) fn start_of(&self, index: usize) -> usize {
+        self.get(index).map_or_else(|| self.end_of_text(), |piece| piece.span.start as usize)
+    }
+
+    /// The byte behind the piece before `index`.
+    pub(crate) fn end_of(&self, index: usize) -> usize {
+        index.checked_sub(1).and_then(|i| self.get(i)).map_or(0, |piece| piece.span.end as usize)
+    }
+
+    /// The byte behind the last piece.
+    pub(crate) fn end_of_text(&self) -> usize {
+        self.list.last().map_or(0, |piece| piece.span.end as usize)
+    }
+}
+
+/// How many tokens from `index` are one literal: an introducer and a literal, or strings
+/// side by side; 0 when there is none.
+fn literal_length(tokens: &Tokens<'_>, index: usize) -> usize {
+    let kind = |i: usize| tokens.kind(i);
+    let introduced = usize::from(
+        kind(index) == Some(TokenKind::Introducer)
+            && matches!(
+                kind(index + 1),
+                Some(TokenKind::String | TokenKind::Hex | TokenKind::Bit)
+            ),
+    );
+    let mut end = index + introduced;
+    match kind(end) {
+        Some(TokenKind::String | TokenKind::NationalString) => {
+            end += 1;
+            while kind(end) == Some(TokenKind::String) {
+                end += 1;
+            }
+        }
+        Some(kind) if kind.is_literal() => end += 1,
+        _ => return 0,
+    }
+    end - index
+}
+
+/// A statement that sqlparser understood.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) statement: Statement,
+}
+
+/// Parses one statement.
+pub(crate) fn parse(pieces: &Pieces<'_>) -> Result<Parsed, NotUnderstood> {
+    check_size(pieces)?;
+    let tokens = tree_tokens(pieces)?;
+    let dialect = ServerDialect;
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(DEPTH_MAX * 4)
+        .with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(|error| not_understood(pieces, &error))?;
+    if parser.peek_token_ref().token != Token::EOF {
+        let at = piece_of(&parser.peek_token_ref().span).unwrap_or(pieces.len());
+        return Err(NotUnderstood { reason: near(pieces, at) });
+    }
+    Ok(Parsed { statement })
+}
+
+/// The piece at which a node of the tree starts.
+pub(crate) fn piece_of(span: &TreeSpan) -> Option<usize> {
+    usize::try_from(span.start.column).ok()?.checked_sub(1)
+}
+
+fn near(pieces: &Pieces<'_>, at: usize) -> String {
+    let start = pieces.start_of(at);
+    let end = (start + 40).min(pieces.sql.len());
+    let text = String::from_utf8_lossy(pieces.sql.get(start..end).unwrap_or_default());
+    format!("the statement is not understood near '{text}' at byte {start}")
+}
+
+fn not_understood(pieces: &Pieces<'_>, error: &sqlparser::parser::ParserError) -> NotUnderstood {
+    // The parser writes "... at Line: 1, Column: N": N is one of our pieces.
+    let text = error.to_string();
+    let at = text
+        .rsplit_once("Column: ")
+        .and_then(|(_, number)| number.trim().parse::<usize>().ok())
+        .map_or(pieces.len(), |column| column.saturating_sub(1));
+    NotUnderstood { reason: near(pieces, at) }
+}
+
+fn check_size(pieces: &Pieces<'_>) -> Result<(), NotUnderstood> {
+    let refuse = |what: &str| Err(NotUnderstood { reason: format!("the statement has {what}") });
+    if pieces.len() > TOKENS_MAX {
+        return refuse("too many tokens");
+    }
+    let mut operators = vec![0usize];
+    for piece in &pieces.list {
+        match piece.kind {
+            TokenKind::LeftParen => {
+                operators.push(0);
+                if operators.len() > DEPTH_MAX {
+                    return refuse("too many nested parentheses");
+                }
+            }
+            TokenKind::RightParen => {
+                operators.pop();
+                if operators.is_empty() {
+                    return refuse("a parenthesis that nothing opens");
+                }
+            }
+            TokenKind::Comma => {
+                if let Some(count) = operators.last_mut() {
+                    *count = 0;
+                }
+            }
+            _ => {
+                if let Some(count) = operators.last_mut() {
+                    *count += 1;
+                    // About two tokens an operator and its operand; names have more.
+                    if *count > OPERATORS_MAX * 4 {
+                        return refuse("too long an expression");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tree_tokens(pieces: &Pieces<'_>) -> Result<Vec<TokenWithSpan>, NotUnderstood> {
+    let mut tokens = Vec::with_capacity(pieces.len());
+    let mut index = 0;
+    while index < pieces.len() {
+        let skipped = skipped(pieces, index);
+        if skipped > 0 {
+            index += skipped;
+            continue;
+        }
+        let token = tree_token(pieces, index).ok_or_else(|| NotUnderstood { reason: near(pieces, index) })?;
+        let location = Location::new(1, index as u64 + 1);
+        tokens.push(TokenWithSpan::new(token, TreeSpan::new(location, location)));
+        index += 1;
+    }
+    Ok(tokens)
+}
+
+/// Words that sqlparser takes for the keywords of other servers.
+const NOT_KEYWORDS: &[&str] = &[
+    "ILIKE", "SIMILAR", "AT", "QUALIFY", "PREWHERE", "CONNECT", "OVERLAPS", "TOP", "FULL", "GLOB",
+    "OPERATOR", "NOTNULL", "SETTINGS", "FORMAT", "FINAL", "SAMPLE", "TABLESAMPLE", "ANTI", "SEMI",
+    "ASOF", "GLOBAL", "UNNEST", "STRUCT", "ARRAY", "MAP", "PIVOT", "UNPIVOT", "CLUSTER",
+    "DISTRIBUTE", "SORT", "START", "MINUS", "QUALIFIED", "CUBE", "GROUPING", "TRY_CAST",
+    "SAFE_CAST", "TRY_CONVERT", "OVERLAY", "ROLLUP_", "ISNULL", "APPLY", "EXCLUDE", "RENAME",
+    "MATCH_RECOGNIZE", "OPENJSON", "XMLTABLE", "JSON_TABLE", "LISTAGG", "EMPTY",
+];
+
+/// Units of INTERVAL and EXTRACT of two parts.
+const COMPOUND_UNITS: &[&str] = &[
+    "YEAR_MONTH", "DAY_HOUR", "DAY_MINUTE", "DAY_SECOND", "DAY_MICROSECOND", "HOUR_MINUTE",
+    "HOUR_SECOND", "HOUR_MICROSECOND", "MINUTE_SECOND", "MINUTE_MICROSECOND", "SECOND_MICROSECOND",
+];
+
+fn tree_token(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
+    let piece = pieces.get(index)?;
+    let quoted = |text: &str| Token::make_word(text, Some('`'));
+    Some(match piece.kind {
+        TokenKind::Word | TokenKind::Introducer => word(pieces, index)?,
+        TokenKind::QuotedIdentifier => quoted(&pieces.identifier(index)?),
+        TokenKind::String | TokenKind::NationalString => Token::SingleQuotedString(String::new()),
+        TokenKind::Hex | TokenKind::Bit => Token::HexStringLiteral(String::new()),
+        TokenKind::Integer | TokenKind::Decimal | TokenKind::Float => {
+            Token::Number(std::str::from_utf8(pieces.text(index)).ok()?.to_owned(), false)
+        }
+        TokenKind::UserVariable | TokenKind::SystemVariable => quoted("@"),
+        TokenKind::Parameter => Token::Placeholder("?".to_owned()),
+        TokenKind::BackslashN => Token::make_keyword("NULL"),
+        TokenKind::Comma => Token::Comma,
+        TokenKind::LeftParen => Token::LParen,
+        TokenKind::RightParen => Token::RParen,
+        TokenKind::Dot => Token::Period,
+        TokenKind::Assign if index > 0 && pieces.is(index - 1, TokenKind::UserVariable) => Token::Assignment,
+        TokenKind::Assign => Token::Eq,
+        TokenKind::Plus => Token::Plus,
+        TokenKind::Minus => Token::Minus,
+        TokenKind::Star => Token::Mul,
+        TokenKind::Slash => Token::Div,
+        TokenKind::Percent => Token::Mod,
+        TokenKind::Equal => Token::Eq,
+        TokenKind::NullSafeEqual => Token::Spaceship,
+        TokenKind::NotEqual => Token::Neq,
+        TokenKind::Less => Token::Lt,
+        TokenKind::LessEqual => Token::LtEq,
+        TokenKind::Greater => Token::Gt,
+        TokenKind::GreaterEqual => Token::GtEq,
+        TokenKind::ShiftLeft => Token::ShiftLeft,
+        TokenKind::ShiftRight => Token::ShiftRight,
+        TokenKind::Pipe => Token::Pipe,
+        TokenKind::PipePipe if pieces.mode.pipes_as_concat => Token::StringConcat,
+        TokenKind::PipePipe => Token::make_keyword("OR"),
+        TokenKind::Ampersand => Token::Ampersand,
+        TokenKind::AmpersandAmpersand => Token::make_keyword("AND"),
+        TokenKind::Caret => Token::Caret,
+        TokenKind::Tilde => Token::Tilde,
+        TokenKind::Exclamation => Token::ExclamationMark,
+        TokenKind::Arrow => Token::Arrow,
+        TokenKind::LongArrow => Token::LongArrow,
+        TokenKind::Semicolon | TokenKind::LeftBrace | TokenKind::RightBrace | TokenKind::Colon => return None,
+    })
+}
+
+fn word(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
+    let text = std::str::from_utf8(pieces.text(index)).ok()?;
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    if index > 0 && pieces.is(index - 1, TokenKind::Dot) {
+        return Some(Token::make_word(text, Some('`')));
+    }
+    if is("MOD") && ends_operand(pieces, index) {
+        return Some(Token::Mod);
+    }
+    if is("DISTINCTROW") {
+        return Some(Token::make_keyword("DISTINCT"));
+    }
+    if COMPOUND_UNITS.iter().any(|unit| is(unit)) {
+        return Some(Token::make_keyword("DAY"));
+    }
+    if NOT_KEYWORDS.iter().any(|word| is(word)) {
+        return Some(Token::make_word(text, Some('`')));
+    }
+    Some(Token::make_word(text, None))
+}
+
+/// Whether the piece before `index` ends an operand, so that MOD is an operator.
+fn ends_operand(pieces: &Pieces<'_>, index: usize) -> bool {
+    let Some(before) = index.checked_sub(1) else { return false };
+    match pieces.kind(before) {
+        Some(TokenKind::RightParen | TokenKind::QuotedIdentifier | TokenKind::Parameter) => true,
+        Some(TokenKind::UserVariable | TokenKind::SystemVariable) => true,
+        Some(TokenKind::Word) => !pieces.is(index + 1, TokenKind::LeftParen),
+        Some(kind) => kind.is_literal(),
+        None => false,
+    }
+}
+
+/// Modifiers behind a statement's verb that change no rows' place.
+const MODIFIERS: &[&str] = &[
+    "HIGH_PRIORITY", "LOW_PRIORITY", "DELAYED", "QUICK", "IGNORE", "STRAIGHT_JOIN",
+    "SQL_SMALL_RESULT", "SQL_BIG_RESULT", "SQL_BUFFER_RESULT", "SQL_CACHE", "SQL_NO_CACHE",
+    "SQL_CALC_FOUND_ROWS",
+];
+
+/// How many pieces from `index` sqlparser must not see: modifiers, locking clauses, INTO.
+fn skipped(pieces: &Pieces<'_>, index: usize) -> usize {
+    if pieces.is_any_word(index, MODIFIERS) {
+        let verb = (0..index).rev().find(|&i| !pieces.is_any_word(i, MODIFIERS) && !is_quantifier(pieces, i));
+        let verbs = ["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE"];
+        return usize::from(verb.is_some_and(|verb| pieces.is_any_word(verb, &verbs)));
+    }
+    let locks = locking_clause(pieces, index);
+    if locks > 0 {
+        return locks;
+    }
+    into_variables(pieces, index)
+}
+
+fn is_quantifier(pieces: &Pieces<'_>, index: usize) -> bool {
+    pieces.is_any_word(index, &["ALL", "DISTINCT", "DISTINCTROW"])
+}
+
+/// How many pieces `LOCK IN SHARE MODE`, `FOR UPDATE` or `FOR SHARE` has from `index`.
+pub(crate) fn locking_clause(pieces: &Pieces<'_>, index: usize) -> usize {
+    let mut end = index;
+    if pieces.are_words(index, &["LOCK", "IN", "SHARE", "MODE"]) {
+        end += 4;
+    } else if pieces.are_words(index, &["FOR", "UPDATE"]) || pieces.are_words(index, &["FOR", "SHARE"]) {
+        end += 2;
+    } else {
+        return 0;
+    }
+    if pieces.is_word(end, "OF") {
+        end += 2;
+        while pieces.is(end, TokenKind::Comma) {
+            end += 2;
+        }
+    }
+    if pieces.is_word(end, "NOWAIT") {
+        end += 1;
+    } else if pieces.are_words(end, &["SKIP", "LOCKED"]) || pieces.is_word(end, "WAIT") {
+        end += 2;
+    }
+    end.min(pieces.len()) - index
+}
+
+/// How many pieces `INTO @a, @b` has from `index`.
+pub(crate) fn into_variables(pieces: &Pieces<'_>, index: usize) -> usize {
+    if !pieces.is_word(index, "INTO") || !pieces.is(index + 1, TokenKind::UserVariable) {
+        return 0;
+    }
+    let mut end = index + 2;
+    while pieces.is(end, TokenKind::Comma) && pieces.is(end + 1, TokenKind::UserVariable) {
+        end += 2;
+    }
+    end - index
+}

@@ -1,0 +1,165 @@
+//! Functions that matter to routing: those whose answer belongs to the client's session
+//! (spliced in as literals, since connections to shards are shared), those that hold
+//! state on a connection, and those that give another value on every shard.
+
+use crate::{lexer::TokenKind, parse::Pieces, plan::Refusal, template::SessionValues};
+use std::ops::Range;
+
+/// A call that is replaced by the session's own value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SessionCall {
+    pub(crate) pieces: Range<usize>,
+    function: SessionFunction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SessionFunction {
+    ConnectionId,
+    LastInsertId,
+    User,
+    CurrentUser,
+    FoundRows,
+    RowCount,
+}
+
+impl SessionCall {
+    /// The value as SQL.
+    pub(crate) fn text(&self, session: &SessionValues, no_escapes: bool) -> Vec<u8> {
+        let quoted = |value: &str| {
+            let mut text = Vec::new();
+            crate::splice::write_string(value.as_bytes(), no_escapes, &mut text);
+            text
+        };
+        match self.function {
+            SessionFunction::ConnectionId => session.connection_id.to_string().into_bytes(),
+            SessionFunction::LastInsertId => session.last_insert_id.to_string().into_bytes(),
+            SessionFunction::User => quoted(&session.user),
+            SessionFunction::CurrentUser => quoted(&session.current_user),
+            SessionFunction::FoundRows => session.found_rows.to_string().into_bytes(),
+            SessionFunction::RowCount => session.row_count.to_string().into_bytes(),
+        }
+    }
+}
+
+/// All calls of such functions.
+pub(crate) fn session_calls(pieces: &Pieces<'_>) -> Vec<SessionCall> {
+    (0..pieces.len()).filter_map(|index| session_call(pieces, index)).collect()
+}
+
+fn session_call(pieces: &Pieces<'_>, index: usize) -> Option<SessionCall> {
+    let call = |length, function| Some(SessionCall { pieces: index..index + length, function });
+    if pieces.is(index, TokenKind::SystemVariable) {
+        let name = pieces.text(index).to_ascii_lowercase();
+        return match name.as_slice() {
+            b"@@last_insert_id" | b"@@identity" | b"@@session.last_insert_id"
+            | b"@@session.identity" => call(1, SessionFunction::LastInsertId),
+            b"@@pseudo_thread_id" | b"@@session.pseudo_thread_id" => {
+                call(1, SessionFunction::ConnectionId)
+            }
+            _ => None,
+        };
+    }
+    if !pieces.is(index, TokenKind::Word) {
+        return None;
+    }
+    let bare = pieces.is(index + 1, TokenKind::LeftParen) && pieces.is(index + 2, TokenKind::RightParen);
+    let function = if pieces.is_word(index, "CONNECTION_ID") {
+        SessionFunction::ConnectionId
+    } else if pieces.is_word(index, "LAST_INSERT_ID") {
+        SessionFunction::LastInsertId
+    } else if pieces.is_any_word(index, &["USER", "SESSION_USER", "SYSTEM_USER"]) {
+        SessionFunction::User
+    } else if pieces.is_word(index, "CURRENT_USER") {
+        SessionFunction::CurrentUser
+    } else if pieces.is_word(index, "FOUND_ROWS") {
+        SessionFunction::FoundRows
+    } else if pieces.is_word(index, "ROW_COUNT") {
+        SessionFunction::RowCount
+    } else {
+        return None;
+    };
+    match (bare, function) {
+        (true, _) => call(3, function),
+        // CURRENT_USER is a function without parentheses too.
+        (false, SessionFunction::CurrentUser) => call(1, function),
+        (false, _) => None,
+    }
+}
+
+/// Whether a function is called anywhere.
+pub(crate) fn calls(pieces: &Pieces<'_>, range: Range<usize>, names: &[&str]) -> Option<usize> {
+    range.into_iter().find(|&index| {
+        pieces.is(index + 1, TokenKind::LeftParen) && pieces.is_any_word(index, names)
+    })
+}
+
+/// Functions that lock by name on one server.
+const LOCKS: &[&str] =
+    &["GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"];
+
+/// Refuses what cannot be right on shared connections to several servers.
+pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
+    let all = 0..pieces.len();
+    if let Some(index) = calls(pieces, all.clone(), LOCKS) {
+        let name = String::from_utf8_lossy(pieces.text(index)).to_uppercase();
+        return Err(Refusal::not_supported(
+            format!("{name}() locks by name on one server only"),
+            "lock a row with SELECT ... FOR UPDATE instead",
+        ));
+    }
+    for index in all {
+        if pieces.is_word(index, "INTO") && pieces.is_any_word(index + 1, &["OUTFILE", "DUMPFILE"]) {
+            return Err(Refusal::not_supported(
+                "INTO OUTFILE would write a file on a shard's machine",
+                "read the rows with SELECT and write the file on the client's side",
+            ));
+        }
+        if pieces.is_word(index, "SQL_CALC_FOUND_ROWS") {
+            return Err(Refusal::not_supported(
+                "SQL_CALC_FOUND_ROWS is not supported: FOUND_ROWS() counts the rows that were returned",
+                "send a second statement with SELECT COUNT(*)",
+            ));
+        }
+        let next_value = pieces.are_words(index, &["NEXT", "VALUE", "FOR"])
+            || (pieces.is_any_word(index, &["NEXTVAL", "LASTVAL", "SETVAL"])
+                && pieces.is(index + 1, TokenKind::LeftParen));
+        if next_value {
+            return Err(Refusal::not_supported(
+                "sequences of the shards are not one sequence",
+                "use an AUTO_INCREMENT column",
+            ));
+        }
+    }
+    if pieces.is_word(0, "SELECT")
+        && let Some(index) = calls(pieces, 0..pieces.len(), &["LAST_INSERT_ID"])
+        && !pieces.is(index + 2, TokenKind::RightParen)
+    {
+        return Err(Refusal::not_supported(
+            "LAST_INSERT_ID(expr) in a SELECT sets a value on a connection that sessions share",
+            "use it in UPDATE ... SET, or keep the value in a user variable",
+        ));
+    }
+    Ok(())
+}
+
+/// Functions and words whose value differs between servers or calls.
+const VOLATILE: &[&str] = &[
+    "UUID", "UUID_SHORT", "SYS_GUID", "RAND", "RANDOM_BYTES", "NOW", "SYSDATE", "CURDATE", "CURTIME",
+    "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP", "UNIX_TIMESTAMP", "CURRENT_TIMESTAMP", "CURRENT_DATE",
+    "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "LOAD_FILE", "SLEEP",
+];
+const VOLATILE_WORDS: &[&str] = &[
+    "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "UTC_DATE",
+    "UTC_TIME", "UTC_TIMESTAMP",
+];
+
+/// The first call whose value would differ between copies of a row.
+pub(crate) fn volatile(pieces: &Pieces<'_>) -> Option<String> {
+    let word = |index: usize| {
+        pieces.is_any_word(index, VOLATILE_WORDS)
+            || pieces.is(index, TokenKind::SystemVariable)
+            || (pieces.is(index + 1, TokenKind::LeftParen) && pieces.is_any_word(index, VOLATILE))
+    };
+    let index = (0..pieces.len()).find(|&index| word(index))?;
+    Some(String::from_utf8_lossy(pieces.text(index)).to_uppercase())
+}

@@ -1,0 +1,389 @@
+//! An INSERT for one execution: ids first, then the shard of every row, then the texts.
+
+use crate::{
+    lexer::{Lexer, SqlMode},
+    parse::Pieces,
+    plan::{Affected, InsertId, Plan, Refusal, ShardStatement, Single, Target, Write},
+    planner::insert::{ColumnPlace, InsertForm, Layout, Row, known, read::Source},
+    route::{Destination, Values},
+    splice::Edit,
+    template::{BindError, BindInput, Editor},
+};
+use shardline_model::{
+    catalog::{Catalog, TableKind},
+    id::ShardId,
+    key::{Key, KeyError, KeyPart, KeyType, KeyUse, Literal},
+};
+use std::{collections::BTreeMap, ops::Range};
+
+/// What a row's AUTO_INCREMENT column gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowId {
+    /// A new one from the sequence.
+    Generated(u64),
+    /// What the statement says.
+    Explicit(i128),
+}
+
+/// The plan of one execution.
+pub(crate) fn bind(
+    form: &InsertForm,
+    input: &BindInput<'_>,
+    values: &Values<'_>,
+    editor: &Editor<'_>,
+) -> Result<Plan, BindError> {
+    let ids = row_ids(form, input, values)?;
+    let insert_id = insert_id(form, &ids);
+    let placed = place(form, input.catalog, values, &ids).map_err(BindError::Refused)?;
+    let edits = id_edits(form, &ids);
+    if placed.len() == 1 && (form.table.sharding().is_some() || input.catalog.shards.len() == 1) {
+        let shard = placed.keys().next().copied().unwrap_or_default();
+        check_others(form, values, input.catalog, shard)?;
+        let replaces_parameter = edits.iter().any(|edit| !edit.pieces.is_empty());
+        let sql = editor.single(edits, replaces_parameter).map_err(BindError::Refused)?;
+        return Ok(Plan::Single(Single {
+            target: Target::Shard(shard),
+            sql,
+            traits: form.traits,
+            insert_id,
+        }));
+    }
+    check_several(form)?;
+    let affected = match form.table.kind {
+        TableKind::Broadcast => Affected::Copies,
+        TableKind::Sharded(_) | TableKind::Single { .. } => Affected::Sum,
+    };
+    let pieces = editor.pieces().map_err(BindError::Refused)?;
+    let splicer = editor.splicer(&pieces, edits, true);
+    let mut parts = Vec::with_capacity(placed.len());
+    for (shard, rows) in &placed {
+        parts.push(ShardStatement { shard: *shard, sql: part(form, &pieces, rows, &splicer) });
+    }
+    let reason = match affected {
+        Affected::Copies => format!("broadcast table {} has a copy on every shard", form.table.name),
+        Affected::Sum => format!("the rows of {} belong to several shards", form.table.name),
+    };
+    Ok(Plan::Write(Write { parts, affected, insert_id, reason }))
+}
+
+fn refused<T>(reason: impl Into<String>, hint: &str) -> Result<T, BindError> {
+    Err(BindError::Refused(Refusal::not_supported(reason, hint)))
+}
+
+fn check_others(
+    form: &InsertForm,
+    values: &Values<'_>,
+    catalog: &Catalog,
+    shard: ShardId,
+) -> Result<(), BindError> {
+    match form.others.destination(values, catalog) {
+        Destination::Anywhere => Ok(()),
+        Destination::One(other) if other == shard => Ok(()),
+        _ => refused(
+            "the subqueries of this INSERT read other shards than the one that it writes",
+            "read the values first and INSERT them as literals",
+        ),
+    }
+}
+
+fn check_several(form: &InsertForm) -> Result<(), BindError> {
+    if form.returning {
+        return refused(
+            "INSERT ... RETURNING over several shards is not supported yet",
+            "insert the rows one by one",
+        );
+    }
+    if form.others != crate::route::Route::default() {
+        return refused(
+            "an INSERT with subqueries over several shards is not supported yet",
+            "read the values first and INSERT them as literals",
+        );
+    }
+    Ok(())
+}
+
+/// The id of every row; empty when the table has no AUTO_INCREMENT column.
+fn row_ids(
+    form: &InsertForm,
+    input: &BindInput<'_>,
+    values: &Values<'_>,
+) -> Result<Vec<RowId>, BindError> {
+    let Some(auto) = &form.auto else { return Ok(Vec::new()) };
+    let mut ids = Vec::with_capacity(form.rows.len());
+    let mut generated = 0u64;
+    for row in &form.rows {
+        let id = match explicit_id(form, row, auto, values)? {
+            Some(value) => RowId::Explicit(value),
+            None => {
+                generated += 1;
+                RowId::Generated(generated - 1)
+            }
+        };
+        ids.push(id);
+    }
+    if form.ids_only_generated && ids.iter().any(|id| matches!(id, RowId::Explicit(_))) {
+        let column = &form.table.columns[auto.column].name;
+        return refused(
+            format!("an explicit value for '{column}', whose uniqueness over the shards only the cluster's sequence keeps"),
+            "leave the column out, or SET shardline_allow_explicit_ids = 1 and vouch for unique values",
+        );
+    }
+    if generated == 0 {
+        return Ok(ids);
+    }
+    let needed = BindError::NeedsIds { table: form.table.id, count: generated };
+    let range = input.ids.clone().ok_or_else(|| needed.clone())?;
+    if range.end.saturating_sub(range.start) < generated {
+        return Err(needed);
+    }
+    for id in &mut ids {
+        if let RowId::Generated(number) = id {
+            *number += range.start;
+        }
+    }
+    Ok(ids)
+}
+
+/// The id that a row names; None when the sequence gives one.
+fn explicit_id(
+    form: &InsertForm,
+    row: &Row,
+    auto: &ColumnPlace,
+    values: &Values<'_>,
+) -> Result<Option<i128>, BindError> {
+    let column = &form.table.columns[auto.column].name;
+    let Some(position) = auto.position else { return Ok(None) };
+    let value = match row.values.get(position).map(|(_, source)| source) {
+        None | Some(Source::Default) => return Ok(None),
+        Some(source) => known(source).and_then(|value| values.get(value)),
+    };
+    let number = match value {
+        Some(Literal::Null) => return Ok(None),
+        Some(Literal::Integer(number)) => number,
+        Some(Literal::Text(text)) if text.parse::<i128>().is_ok() => text.parse().unwrap_or(0),
+        _ => {
+            return refused(
+                format!("the value of AUTO_INCREMENT column '{column}' is not a plain number"),
+                "give an integer literal, NULL or DEFAULT",
+            );
+        }
+    };
+    Ok((number != 0 || values.mode.no_auto_value_on_zero).then_some(number))
+}
+
+fn insert_id(form: &InsertForm, ids: &[RowId]) -> InsertId {
+    let first = ids.iter().find_map(|id| match id {
+        RowId::Generated(id) => Some(*id),
+        RowId::Explicit(_) => None,
+    });
+    if let Some(first) = first {
+        return InsertId::Generated(first);
+    }
+    let explicit = |id: &RowId| match id {
+        RowId::Explicit(id) => u64::try_from(*id).ok(),
+        RowId::Generated(_) => None,
+    };
+    match (ids.iter().filter_map(explicit).next_back(), ids.iter().filter_map(explicit).max()) {
+        (Some(shown), Some(high)) => InsertId::Explicit { shown, high, table: form.table.id },
+        _ => InsertId::None,
+    }
+}
+
+/// The rows of each shard.
+fn place(
+    form: &InsertForm,
+    catalog: &Catalog,
+    values: &Values<'_>,
+    ids: &[RowId],
+) -> Result<BTreeMap<ShardId, Vec<usize>>, Refusal> {
+    let mut placed: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
+    match &form.table.kind {
+        TableKind::Broadcast => {
+            for shard in catalog.shards.keys() {
+                placed.insert(*shard, (0..form.rows.len()).collect());
+            }
+        }
+        TableKind::Single { shard } => {
+            placed.insert(*shard, (0..form.rows.len()).collect());
+        }
+        TableKind::Sharded(sharding) => {
+            let Some(group) = catalog.groups.get(&sharding.group) else {
+                return Err(Refusal::not_supported("the table's placement is missing", "retry"));
+            };
+            for (number, row) in form.rows.iter().enumerate() {
+                let mut key = Key::new();
+                for (place, key_type) in form.key.iter().zip(&group.key_types) {
+                    key.push(key_part(form, row, place, key_type, values, ids.get(number))?);
+                }
+                let owner = group.placement.owner(&key, &group.key_types).ok_or_else(|| Refusal {
+                    code: 1526,
+                    reason: format!("Table '{}' has no shard for the key of row {}", form.table.name, number + 1),
+                    hint: "add a range or a list of values (or DEFAULT) for it to the table's placement".into(),
+                })?;
+                placed.entry(owner).or_default().push(number);
+            }
+        }
+    }
+    Ok(placed)
+}
+
+fn key_part(
+    form: &InsertForm,
+    row: &Row,
+    place: &ColumnPlace,
+    key_type: &KeyType,
+    values: &Values<'_>,
+    id: Option<&RowId>,
+) -> Result<KeyPart, Refusal> {
+    let column = &form.table.columns[place.column].name;
+    let is_auto = form.table.auto_increment == Some(place.column);
+    if let (true, Some(RowId::Generated(id))) = (is_auto, id) {
+        return store(key_type, &Literal::Integer(i128::from(*id)), column);
+    }
+    match place.position.and_then(|p| row.values.get(p)).map(|(_, source)| source) {
+        Some(Source::Expression) => Err(Refusal::not_supported(
+            format!("the value of shard key column '{column}' is an expression"),
+            "give it as a literal or a parameter",
+        )),
+        Some(Source::Value(value)) => match values.get(*value) {
+            Some(literal) => store(key_type, &literal, column),
+            None => Err(inexact(column, "the value is not understood")),
+        },
+        Some(Source::Default) | None => default_part(place, key_type, column, values.mode),
+    }
+}
+
+fn default_part(
+    place: &ColumnPlace,
+    key_type: &KeyType,
+    column: &str,
+    mode: SqlMode,
+) -> Result<KeyPart, Refusal> {
+    let Some(default) = &place.default else {
+        return Err(Refusal {
+            code: 1364,
+            reason: format!("Field '{column}' doesn't have a default value"),
+            hint: "give the shard key column a value".into(),
+        });
+    };
+    // The server prints defaults with backslash escapes whatever the session's mode.
+    let mode = SqlMode { no_backslash_escapes: false, ansi_quotes: false, ..mode };
+    let sql = default.text.as_bytes();
+    let literal = Lexer::tokenize(sql, mode).ok().and_then(|tokens| {
+        let pieces = Pieces::from_tokens(&tokens);
+        let negative = pieces.is(0, crate::lexer::TokenKind::Minus);
+        let at = usize::from(negative);
+        let value = crate::conjunct::piece_value(&pieces, at, negative)?;
+        let mut digest = crate::digest::Digest::new();
+        digest.scan(sql, mode).ok()?;
+        let values = Values { sql, mode, literals: &digest.literals, params: &[] };
+        (pieces.len() == at + 1).then(|| values.get(value)).flatten().map(|literal| store(key_type, &literal, column))
+    });
+    literal.unwrap_or_else(|| {
+        Err(Refusal::not_supported(
+            format!("the default of shard key column '{column}' is not a literal"),
+            "give the column a value in the statement",
+        ))
+    })
+}
+
+fn store(key_type: &KeyType, literal: &Literal<'_>, column: &str) -> Result<KeyPart, Refusal> {
+    key_type.canonical(literal, KeyUse::Store).map_err(|error| match error {
+        KeyError::Null => Refusal {
+            code: 1048,
+            reason: format!("Column '{column}' cannot be null"),
+            hint: "a shard key column needs a value".into(),
+        },
+        KeyError::Inexact { .. } => inexact(column, &error.to_string()),
+    })
+}
+
+fn inexact(column: &str, why: &str) -> Refusal {
+    Refusal::not_supported(
+        format!("the shard of this row is not certain: for shard key column '{column}', {why}"),
+        "give the value in the column's own type and range",
+    )
+}
+
+/// The edits that put generated ids into the text.
+fn id_edits(form: &InsertForm, ids: &[RowId]) -> Vec<Edit> {
+    let Some(auto) = &form.auto else { return Vec::new() };
+    let mut edits = Vec::new();
+    let mut added = false;
+    for (row, id) in form.rows.iter().zip(ids) {
+        let RowId::Generated(id) = id else { continue };
+        let number = id.to_string().into_bytes();
+        match auto.position {
+            Some(position) => {
+                if let Some((range, _)) = row.values.get(position) {
+                    edits.push(Edit { pieces: range.clone(), text: number });
+                }
+            }
+            None => {
+                added = true;
+                edits.push(added_value(form, &form.layout, row, auto, number));
+            }
+        }
+    }
+    if added && !form.layout.set_form {
+        edits.push(added_column(form, auto));
+    }
+    edits
+}
+
+fn quoted_name(form: &InsertForm, auto: &ColumnPlace) -> Vec<u8> {
+    format!("`{}`", form.table.columns[auto.column].name.replace('`', "``")).into_bytes()
+}
+
+fn added_value(form: &InsertForm, layout: &Layout, row: &Row, auto: &ColumnPlace, number: Vec<u8>) -> Edit {
+    let comma: &[u8] = if row.values.is_empty() { b"" } else { b", " };
+    if layout.set_form {
+        let at = row.pieces.end;
+        return Edit { pieces: at..at, text: [comma, &quoted_name(form, auto), b" = ", &number].concat() };
+    }
+    let at = row.pieces.end - 1;
+    Edit { pieces: at..at, text: [comma, &number].concat() }
+}
+
+fn added_column(form: &InsertForm, auto: &ColumnPlace) -> Edit {
+    let name = quoted_name(form, auto);
+    match form.layout.list_close {
+        Some((close, empty)) => {
+            let comma: &[u8] = if empty { b"" } else { b", " };
+            Edit { pieces: close..close, text: [comma, &name].concat() }
+        }
+        None => {
+            let at = form.layout.values_word;
+            Edit { pieces: at..at, text: [b"(", name.as_slice(), b")"].concat() }
+        }
+    }
+}
+
+/// Head, the shard's rows, tail.
+fn part(
+    form: &InsertForm,
+    pieces: &Pieces<'_>,
+    rows: &[usize],
+    splicer: &crate::splice::Splicer<'_>,
+) -> Vec<u8> {
+    if rows.len() == form.rows.len() {
+        return splicer.text(0..pieces.len());
+    }
+    let join = |text: &mut Vec<u8>, range: Range<usize>| {
+        let copied = splicer.text(range);
+        if !copied.is_empty() && !text.is_empty() {
+            text.push(b' ');
+        }
+        text.extend_from_slice(&copied);
+    };
+    let mut text = splicer.text(form.layout.head.clone());
+    for (number, row) in rows.iter().enumerate() {
+        if number > 0 {
+            text.push(b',');
+        }
+        join(&mut text, form.rows[*row].pieces.clone());
+    }
+    join(&mut text, form.layout.tail.clone());
+    text
+}
+

@@ -1,0 +1,252 @@
+//! UPDATE and DELETE: on the shard that the key names, on all shards that may have
+//! matching rows, or on every copy of a broadcast table.
+
+use crate::{
+    bind::{BoundColumn, Facts},
+    conjunct::{KeySlot, Predicate, ValueRef, value_ref},
+    parse::NotUnderstood,
+    plan::{InsertId, Refusal, Traits},
+    planner::{Context, functions, untold},
+    route::{Route, Values},
+    template::Form,
+};
+use shardline_model::{
+    catalog::{Catalog, TableKind},
+    id::{GroupId, ShardId},
+    key::KeyUse,
+};
+use sqlparser::ast::{AssignmentTarget, Delete, FromTable, ObjectName, Statement, TableFactor, Update};
+
+/// An UPDATE or DELETE whose place depends on values.
+#[derive(Debug)]
+pub(crate) struct ModifyForm {
+    pub(crate) route: Route,
+    pub(crate) traits: Traits,
+    pub(crate) insert_id: InsertId,
+    /// It changes copies: it runs on all shards.
+    pub(crate) copies: bool,
+    /// Why it cannot run on several shards.
+    pub(crate) several: Result<(), Refusal>,
+    pub(crate) key_assignments: Vec<KeyAssignment>,
+    /// The table's name, for reasons.
+    pub(crate) table: String,
+}
+
+/// `SET key_column = value` beside `WHERE key_column = old`.
+#[derive(Debug)]
+pub(crate) struct KeyAssignment {
+    group: GroupId,
+    index: usize,
+    column: String,
+    old: Vec<Predicate>,
+    new: Option<ValueRef>,
+}
+
+impl KeyAssignment {
+    /// Refuses when the key would change: the row would have to move.
+    pub(crate) fn check(&self, values: &Values<'_>, catalog: &Catalog) -> Result<(), Refusal> {
+        let key_type = catalog.groups.get(&self.group).and_then(|g| g.key_types.get(self.index));
+        let canonical = |value: ValueRef, usage| {
+            key_type?.canonical(&values.get(value)?, usage).ok()
+        };
+        let old = self.old.iter().find_map(|predicate| match predicate {
+            Predicate::In(list) if list.len() == 1 => canonical(list[0], KeyUse::Compare),
+            _ => None,
+        });
+        let new = self.new.and_then(|value| canonical(value, KeyUse::Store));
+        if old.is_some() && old == new {
+            return Ok(());
+        }
+        Err(Refusal::not_supported(
+            format!("UPDATE of the shard key column '{}' would move rows, which is not supported yet", self.column),
+            "INSERT the row with its new key and DELETE the old one",
+        ))
+    }
+}
+
+/// Plans UPDATE or DELETE.
+pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
+    let (statement, facts) = match context.facts() {
+        Ok(understood) => understood,
+        Err(error) => return untold::plan(context, &error),
+    };
+    context.check_tables(&facts)?;
+    let targets = match &statement {
+        Statement::Update(update) => update_targets(&facts, update),
+        Statement::Delete(delete) => delete_targets(&facts, delete),
+        _ => None,
+    };
+    let Some(targets) = targets else {
+        let error = NotUnderstood { reason: "it is not clear which table is changed".into() };
+        return untold::plan(context, &error);
+    };
+    let route = Route::of(&facts);
+    let copies = check_copies(context, &facts, &targets, &route)?;
+    let key_assignments = match &statement {
+        Statement::Update(update) => key_assignments(context, &facts, update),
+        _ => Vec::new(),
+    };
+    let pieces = context.pieces;
+    let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
+    let limited = match &statement {
+        Statement::Update(update) => update.limit.is_some(),
+        Statement::Delete(delete) => delete.limit.is_some(),
+        _ => false,
+    };
+    let sets_id = functions::calls(pieces, 0..pieces.len(), &["LAST_INSERT_ID"])
+        .is_some_and(|index| !pieces.is(index + 2, crate::lexer::TokenKind::RightParen));
+    let table = targets.first().map(|i| facts.instances[*i].name.clone()).unwrap_or_default();
+    Ok(Form::Modify(ModifyForm {
+        several: check_several(&facts, returning, limited),
+        traits: Traits { writes: true, returns_rows: returning, ..Traits::default() },
+        insert_id: if sets_id { InsertId::FromServer } else { InsertId::None },
+        route,
+        copies,
+        key_assignments,
+        table,
+    }))
+}
+
+/// The instances of the outermost statement.
+fn own(facts: &Facts) -> std::ops::Range<usize> {
+    facts.scopes.first().map(|scope| scope.instances.clone()).unwrap_or_default()
+}
+
+fn update_targets(facts: &Facts, update: &Update) -> Option<Vec<usize>> {
+    let own = own(facts);
+    if own.len() == 1 {
+        return Some(vec![own.start]);
+    }
+    let columns = update.assignments.iter().map(|a| assigned(facts, &a.target));
+    let mut targets: Vec<usize> = columns.map(|c| c.map(|c| c.instance)).collect::<Option<_>>()?;
+    targets.dedup();
+    Some(targets)
+}
+
+fn assigned(facts: &Facts, target: &AssignmentTarget) -> Option<BoundColumn> {
+    let AssignmentTarget::ColumnName(name) = target else { return None };
+    let parts: Option<Vec<&str>> =
+        name.0.iter().map(|part| Some(part.as_ident()?.value.as_str())).collect();
+    facts.column(0, &parts?)
+}
+
+fn delete_targets(facts: &Facts, delete: &Delete) -> Option<Vec<usize>> {
+    let own = own(facts);
+    let named = |name: &ObjectName| {
+        let last = &name.0.last()?.as_ident()?.value;
+        let mut found = own.clone().filter(|i| facts.instances[*i].name.eq_ignore_ascii_case(last));
+        found.next().filter(|_| found.next().is_none())
+    };
+    if !delete.tables.is_empty() {
+        return delete.tables.iter().map(named).collect();
+    }
+    if delete.using.is_some() {
+        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+        let name = |tree: &sqlparser::ast::TableWithJoins| match &tree.relation {
+            TableFactor::Table { name, .. } => named(name),
+            _ => None,
+        };
+        return from.iter().map(name).collect();
+    }
+    (own.len() == 1).then(|| vec![own.start])
+}
+
+/// Whether the statement changes copies; refuses a mixture.
+fn check_copies(
+    context: &Context<'_>,
+    facts: &Facts,
+    targets: &[usize],
+    route: &Route,
+) -> Result<bool, Refusal> {
+    let is_copy = |index: &usize| {
+        matches!(facts.instances[*index].table.as_ref().map(|t| &t.kind), Some(TableKind::Broadcast))
+    };
+    if !targets.iter().any(is_copy) {
+        return Ok(false);
+    }
+    if context.catalog.shards.len() == 1 {
+        return Ok(true);
+    }
+    let alone = route.tables.is_empty() && route.homes.is_empty();
+    if !alone || !targets.iter().all(is_copy) {
+        return Err(Refusal::not_supported(
+            "a broadcast table is changed by the rows of tables that are not on every shard",
+            "read those rows first, then change the broadcast table with their values",
+        ));
+    }
+    let unknown = facts.instances.iter().any(|instance| instance.table.is_none());
+    if unknown {
+        return Err(Refusal::not_supported(
+            "a broadcast table is changed by rows of a table that is not in the catalog",
+            "read those rows first, then change the broadcast table with their values",
+        ));
+    }
+    refuse_volatile(context)?;
+    let limited = (0..context.pieces.len()).any(|index| context.pieces.is_word(index, "LIMIT"));
+    if limited {
+        return Err(Refusal::not_supported(
+            "LIMIT could pick different rows of each copy of a broadcast table",
+            "name the rows by their primary key",
+        ));
+    }
+    Ok(true)
+}
+
+/// Refuses functions that would give every copy another value.
+pub(crate) fn refuse_volatile(context: &Context<'_>) -> Result<(), Refusal> {
+    match functions::volatile(context.pieces) {
+        Some(name) if context.catalog.shards.len() > 1 => Err(Refusal::not_supported(
+            format!("{name} would give every copy of a broadcast table another value"),
+            "compute the value in the client and send it as a literal",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_several(facts: &Facts, returning: bool, limited: bool) -> Result<(), Refusal> {
+    let refuse = |reason: &str, hint: &str| Err(Refusal::not_supported(reason, hint));
+    if facts.selects > 0 || own(facts).len() != 1 {
+        return refuse(
+            "UPDATE and DELETE with several tables or subqueries over several shards are not supported yet",
+            "give the shard key of every table a value, or change one table by values read before",
+        );
+    }
+    if limited {
+        return refuse(
+            "LIMIT in an UPDATE or DELETE over several shards would be taken on each of them",
+            "give the shard key a value in WHERE, or name the rows by their primary key",
+        );
+    }
+    if returning {
+        return refuse(
+            "RETURNING over several shards is not supported yet",
+            "give the shard key a value in WHERE, or SELECT the rows first",
+        );
+    }
+    Ok(())
+}
+
+fn key_assignments(context: &Context<'_>, facts: &Facts, update: &Update) -> Vec<KeyAssignment> {
+    let mut found = Vec::new();
+    for assignment in &update.assignments {
+        let Some(bound) = assigned(facts, &assignment.target) else { continue };
+        let (Some(index), Some(sharding)) =
+            (facts.key_index(bound), facts.instances[bound.instance].sharding())
+        else {
+            continue;
+        };
+        found.push(KeyAssignment {
+            group: sharding.group,
+            index,
+            column: facts.definition(bound).map(|c| c.name.clone()).unwrap_or_default(),
+            old: facts.conjuncts.of(KeySlot { instance: bound.instance, index }),
+            new: value_ref(&assignment.value, context.pieces),
+        });
+    }
+    found
+}
+
+/// The shards of a statement that changes copies.
+pub(crate) fn all_shards(catalog: &Catalog) -> Vec<ShardId> {
+    catalog.shards.keys().copied().collect()
+}

@@ -1,0 +1,102 @@
+//! SELECT: on one shard where that can be proven, else on several where the rows can be
+//! merged, else refused.
+
+use crate::{
+    bind::Facts,
+    lexer::TokenKind,
+    parse::{into_variables, locking_clause},
+    plan::{Refusal, Traits},
+    planner::{Context, scatter, scatter::ScatterForm, shape, untold},
+    route::Route,
+    template::Form,
+};
+use sqlparser::ast::{Query, SelectItem, SetExpr, Statement};
+use std::ops::Range;
+
+/// A SELECT whose place depends on values.
+#[derive(Debug)]
+pub(crate) struct ReadForm {
+    pub(crate) route: Route,
+    pub(crate) traits: Traits,
+    /// How it runs on several shards.
+    pub(crate) scatter: Result<ScatterForm, Refusal>,
+    /// Select items without an alias, which keep their name when a call in them is replaced.
+    pub(crate) nameless: Vec<Range<usize>>,
+}
+
+/// Plans a statement that reads.
+pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
+    let (statement, facts) = match context.facts() {
+        Ok(understood) => understood,
+        Err(error) => return untold::plan(context, &error),
+    };
+    context.check_tables(&facts)?;
+    let pieces = context.pieces;
+    let all = 0..pieces.len();
+    let into = all.clone().any(|index| into_variables(pieces, index) > 0);
+    let traits = Traits {
+        writes: false,
+        locks: all.clone().any(|index| locking_clause(pieces, index) > 0),
+        returns_rows: !into,
+        assigns_variables: into || all.clone().any(|index| pieces.is(index, TokenKind::Assign)),
+        pins_session: false,
+    };
+    let Statement::Query(query) = &statement else {
+        return untold::plan(context, &crate::parse::NotUnderstood {
+            reason: "this kind of query is not analysed".into(),
+        });
+    };
+    let shape = shape::of(pieces);
+    let nameless = match (&shape, top_items(query)) {
+        (Some(shape), Some(items)) if items.len() == shape.items.len() => {
+            let pairs = shape.items.iter().zip(items);
+            let unnamed = pairs.filter(|(_, item)| matches!(item, SelectItem::UnnamedExpr(_)));
+            unnamed.map(|(range, _)| range.clone()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let route = Route::of(&facts);
+    let scatter = scatter_form(context, query, facts, shape, traits);
+    Ok(Form::Read(ReadForm { route, traits, scatter, nameless }))
+}
+
+fn top_items(query: &Query) -> Option<&[SelectItem]> {
+    match query.body.as_ref() {
+        SetExpr::Select(select) => Some(&select.projection),
+        _ => None,
+    }
+}
+
+fn scatter_form(
+    context: &Context<'_>,
+    query: &Query,
+    facts: Facts,
+    shape: Option<shape::Shape>,
+    traits: Traits,
+) -> Result<ScatterForm, Refusal> {
+    if traits.assigns_variables {
+        return Err(Refusal::not_supported(
+            "user variables are assigned by a statement that needs several shards",
+            "give the shard key a value in WHERE, so that one shard answers",
+        ));
+    }
+    if facts.has_set_operation {
+        return Err(Refusal::not_supported(
+            "UNION, EXCEPT and INTERSECT over several shards are not supported yet",
+            "send the SELECTs one by one, or give the shard key a value in each of them",
+        ));
+    }
+    if facts.selects != 1 || query.with.is_some() {
+        return Err(Refusal::not_supported(
+            "subqueries and derived tables over several shards are not supported yet",
+            "give the shard key a value at every level, or write a join on the shard key",
+        ));
+    }
+    let (Some(shape), Some(items)) = (shape, top_items(query)) else {
+        return Err(Refusal::not_supported(
+            "this form of SELECT over several shards is not supported yet",
+            "write one plain SELECT without outer parentheses",
+        ));
+    };
+    scatter::prepare(context, items, facts, shape)
+}

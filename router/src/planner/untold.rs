@@ -1,0 +1,113 @@
+//! Statements that the parser does not understand but a server may: they go through
+//! untouched when every table that they could name is on one shard.
+
+use crate::{
+    bind::find_table,
+    lexer::TokenKind,
+    parse::NotUnderstood,
+    plan::{InsertId, Refusal, Target, Traits},
+    planner::{Context, functions},
+    template::{Fixed, Form},
+};
+use shardline_model::{
+    catalog::{Table, TableKind},
+    id::ShardId,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What such a statement's tables allow.
+#[derive(Debug, Default)]
+struct Candidates {
+    /// Shards on which sharded and single tables are.
+    shards: BTreeSet<ShardId>,
+    broadcast: bool,
+    /// A view, whose tables are not known.
+    view: bool,
+}
+
+impl Candidates {
+    fn add(&mut self, context: &Context<'_>, table: &Arc<Table>) {
+        self.view |= table.is_view;
+        match &table.kind {
+            TableKind::Sharded(sharding) => {
+                if let Some(group) = context.catalog.groups.get(&sharding.group) {
+                    self.shards.extend(group.placement.shards());
+                }
+            }
+            TableKind::Broadcast => self.broadcast = true,
+            TableKind::Single { shard } => {
+                self.shards.insert(*shard);
+            }
+        }
+    }
+}
+
+/// Plans by names alone.
+pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form, Refusal> {
+    let pieces = context.pieces;
+    let refuse = || Err(context.refuse_not_understood(error));
+    let verb = (0..pieces.len()).find(|&i| !pieces.is(i, TokenKind::LeftParen)).unwrap_or(0);
+    let reads = pieces.is_any_word(verb, &["SELECT", "WITH", "VALUES", "TABLE", "DO"]);
+    if !reads && !pieces.is_any_word(verb, &["INSERT", "REPLACE", "UPDATE", "DELETE"]) {
+        return refuse();
+    }
+    let candidates = candidates(context);
+    let words = 0..pieces.len();
+    let assigns_variables = words.clone().any(|i| {
+        pieces.is(i, TokenKind::Assign) || crate::parse::into_variables(pieces, i) > 0
+    });
+    let locks = words.clone().any(|i| crate::parse::locking_clause(pieces, i) > 0);
+    let returning = words.clone().any(|i| pieces.is_word(i, "RETURNING"));
+    // WITH may introduce an UPDATE or DELETE on some servers.
+    let writes = !reads
+        || (pieces.is_word(verb, "WITH")
+            && words.clone().any(|i| pieces.is_any_word(i, &["UPDATE", "DELETE"]) && !locks));
+    let traits = Traits {
+        writes,
+        locks,
+        returns_rows: (!writes && !pieces.is_word(verb, "DO")) || returning,
+        assigns_variables,
+        pins_session: false,
+    };
+    let single_shard = context.catalog.shards.len() == 1;
+    if candidates.view && !single_shard {
+        return refuse();
+    }
+    if (writes || locks) && candidates.broadcast && !single_shard {
+        return refuse();
+    }
+    let mut shards = candidates.shards.iter();
+    let target = match (shards.next(), shards.next()) {
+        (None, _) => Target::Any,
+        (Some(shard), None) => Target::Shard(*shard),
+        (Some(_), Some(_)) => return refuse(),
+    };
+    if writes && functions::calls(pieces, 0..pieces.len(), &["LAST_INSERT_ID"]).is_some() {
+        return refuse();
+    }
+    let insert_id = match pieces.is_any_word(verb, &["INSERT", "REPLACE"]) {
+        true => InsertId::FromServer,
+        false => InsertId::None,
+    };
+    Ok(Form::Fixed(Fixed { target, traits, insert_id }))
+}
+
+/// Every identifier that could be a table of the catalog, whatever it really is.
+fn candidates(context: &Context<'_>) -> Candidates {
+    let pieces = context.pieces;
+    let mut candidates = Candidates::default();
+    for index in 0..pieces.len() {
+        let Some(name) = pieces.identifier(index) else { continue };
+        if let Some(table) = context.view.database.and_then(|d| find_table(context.catalog, d, &name)) {
+            candidates.add(context, &table);
+        }
+        if index >= 2
+            && pieces.is(index - 1, TokenKind::Dot)
+            && let Some(database) = pieces.identifier(index - 2)
+            && let Some(table) = find_table(context.catalog, &database, &name)
+        {
+            candidates.add(context, &table);
+        }
+    }
+    candidates
+}
