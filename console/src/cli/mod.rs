@@ -4,11 +4,11 @@ pub mod arguments;
 
 mod completion;
 mod down;
-//mod meta;
-//mod proxy;
+mod meta;
+mod proxy;
 mod sql;
 mod status;
-//mod up;
+mod up;
 
 pub use arguments::Cli;
 
@@ -42,21 +42,12 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
-        Verb::Up(arguments) => {
-            let _ = arguments;
-            Ok(())
-        }
+        Verb::Up(arguments) => up::run(&arguments),
         Verb::Down(arguments) => down::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Sql(arguments) => sql::run(&arguments),
-        Verb::Meta(arguments) => {
-            let _ = arguments;
-            Ok(())
-        }
-        Verb::Proxy(arguments) => {
-            let _ = arguments;
-            Ok(())
-        }
+        Verb::Meta(arguments) => meta::run(&arguments),
+        Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Version => {
             println!("shardline {}", env!("CARGO_PKG_VERSION"));

@@ -90,7 +90,7 @@ fn refuse_other_count(count: Option<u32>, state: &FolderState) -> Result<(), Fai
 }
 
 /// Moves every port that is taken, except those that the user named and those of metadata
-/// nodes that know each other by them.
+/// nodes of an old cluster, which know each other by them.
 fn choose_ports(wishes: &Wishes, state: &mut FolderState) -> Result<(), Failure> {
     let mut reserved = Vec::new();
     let mut choose = |wanted: WantedPort| -> Result<u16, Failure> {
@@ -100,9 +100,9 @@ fn choose_ports(wishes: &Wishes, state: &mut FolderState) -> Result<(), Failure>
     };
     state.sql_port = choose(WantedPort::new(wishes.sql_port, state.sql_port))?;
     state.console_port = choose(WantedPort::new(wishes.console_port, state.console_port))?;
-    let together = state.meta_ports.len() > 1 && state.progress.seeded;
+    let known = state.progress.seeded;
     for port in &mut state.meta_ports {
-        *port = choose(WantedPort { port: *port, pinned: together })?;
+        *port = choose(WantedPort { port: *port, pinned: known })?;
     }
     for shard in &mut state.shards {
         shard.port = choose(WantedPort { port: shard.port, pinned: false })?;

@@ -1,0 +1,165 @@
+//! One metadata node or one proxy with its HTTP port: the parts that `up` puts into one
+//! process and that `shardline meta` and `shardline proxy` run alone.
+
+use super::admin::{self, Readiness};
+use crate::exit::{Failure, Reason, chain};
+use parking_lot::Mutex;
+use shardline_base::{Policy, Shutdown, Tasks, Telemetry};
+use shardline_meta_client::MetaClient;
+use shardline_proxy::config::ProxyConfig;
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+/// How long the HTTP port may take to finish its answers.
+const ADMIN_STOP: Duration = Duration::from_secs(2);
+
+/// Longer than a proxy takes to drain.
+pub const PROXY_STOP: Duration = Duration::from_secs(12);
+
+/// A group of parts that must all run. The first that fails is remembered.
+pub struct Parts {
+    tasks: Tasks,
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Parts {
+    /// An empty group.
+    pub fn new(name: &'static str) -> Self {
+        Self { tasks: Tasks::new(name, &Shutdown::new()), failure: Arc::default() }
+    }
+
+    /// The node that stops the group.
+    pub fn shutdown(&self) -> &Shutdown {
+        self.tasks.shutdown()
+    }
+
+    /// Runs a part on the current runtime.
+    pub fn run<E>(
+        &self,
+        name: impl Into<std::borrow::Cow<'static, str>>,
+        part: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) where
+        E: std::error::Error + Send + 'static,
+    {
+        let (name, failure) = (name.into(), self.failure.clone());
+        let label = name.clone();
+        self.tasks.spawn(name, Policy::Essential, async move {
+            if let Err(error) = part.await {
+                let text = format!("{label}: {}", chain(&error));
+                failure.lock().get_or_insert_with(|| Failure::new(Reason::Failed, text));
+            }
+        });
+    }
+
+    /// Waits until a part has ended unasked, and tells why.
+    pub async fn failed(&self) -> Failure {
+        self.tasks.shutdown().triggered().await;
+        self.take_failure()
+            .unwrap_or_else(|| Failure::new(Reason::Failed, "a part ended unasked; see the log"))
+    }
+
+    /// Stops all parts and waits for at most `limit`.
+    pub async fn stop(&self, limit: Duration) {
+        self.tasks.stop_within(limit).await;
+    }
+
+    fn take_failure(&self) -> Option<Failure> {
+        self.failure.lock().take()
+    }
+}
+
+/// Builds and runs a metadata node.
+pub async fn start_meta(parts: &Parts, config: shardline_meta::Config) -> Result<(), Failure> {
+    let id = config.node_id;
+    let node = config.build().await.map_err(|error| {
+        Failure::new(Reason::Failed, format!("metadata node {id}: {}", chain(&error)))
+    })?;
+    parts.run(format!("metadata node {id}"), node.run(parts.shutdown().clone()));
+    Ok(())
+}
+
+/// Binds and serves the HTTP port of a process.
+pub async fn start_admin(
+    parts: &Parts,
+    listen: SocketAddr,
+    readiness: Readiness,
+    telemetry: Telemetry,
+) -> Result<(), Failure> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        let holder = crate::ports::holder(listen.port());
+        let holder = holder.map_or_else(String::new, |holder| format!(", taken by {holder}"));
+        Failure::new(Reason::Failed, format!("cannot listen on {listen}: {error}{holder}"))
+    })?;
+    let stop = parts.shutdown().clone();
+    parts.run("telemetry", {
+        let (telemetry, stop) = (telemetry.clone(), stop.clone());
+        async move {
+            telemetry.run(stop).await;
+            Ok::<(), std::io::Error>(())
+        }
+    });
+    let served = admin::serve(listener, readiness, telemetry, stop.clone());
+    parts.run("http", async move {
+        // A client that does not read its answer must not hold up the end.
+        let deadline = async {
+            stop.triggered().await;
+            tokio::time::sleep(ADMIN_STOP).await;
+        };
+        tokio::select! {
+            served = served => served,
+            () = deadline => Ok(()),
+        }
+    });
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT. A second one ends the process at once: its servers are
+/// told to end by the kernel.
+pub async fn stop_signal() -> Result<&'static str, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| Failure::new(Reason::Failed, format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        eprintln!("second signal: ending at once");
+        std::process::exit(130);
+    });
+    Ok(name)
+}
+
+/// Builds and runs a proxy on the runtime `data`.
+pub async fn start_proxy(
+    parts: &Parts,
+    config: ProxyConfig,
+    meta: Arc<MetaClient>,
+    data: &tokio::runtime::Handle,
+) -> Result<(), Failure> {
+    let listen = config.listen;
+    let built = data.spawn(config.build(meta)).await;
+    let proxy = built.map_err(|error| Failure::new(Reason::Failed, error))?.map_err(|error| {
+        Failure::new(Reason::Failed, format!("proxy on {listen}: {}", chain(&error)))
+    })?;
+    let _on_data = data.enter();
+    parts.run("proxy", proxy.run(parts.shutdown().clone()));
+    Ok(())
+}
+
+/// Puts the limits of a cluster file in place of the defaults.
+pub fn apply_limits(limits: &mut shardline_proxy::config::Limits, wanted: &crate::config::Limits) {
+    let set = |target: &mut usize, wanted: Option<usize>| *target = wanted.unwrap_or(*target);
+    set(&mut limits.client_connections_max, wanted.sessions_max);
+    set(&mut limits.backend_connections_max, wanted.shard_connections_max);
+    set(&mut limits.backend_waiters_max, wanted.shard_waiters_max);
+    set(&mut limits.packet_bytes_max, wanted.packet_bytes_max);
+    if let Some(wait_ms) = wanted.checkout_timeout_ms {
+        limits.checkout_timeout = Duration::from_millis(wait_ms);
+    }
+}
