@@ -28,8 +28,8 @@ pub trait Authenticator: Sync {
 /// How clients are taken in. Shared by all connections of a listener.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The version that is sent. MariaDB 10 itself puts `5.5.5-` before it, and some clients choose
-    /// their start statements by the first number.
+    /// The version, as `SELECT VERSION()` would show it. The greeting puts `5.5.5-` before a MariaDB 10,
+    /// as MariaDB 10 itself does.
     pub server_version: String,
     /// Capabilities that are offered; SSL is added and removed as `tls` says.
     pub capabilities: Capabilities,

@@ -174,7 +174,8 @@ mod tests {
             time.encode(&mut out);
             let back = Time::decode(&mut Reader::new(&out)).unwrap();
             // Minus zero has no packed form of its own.
-            prop_assert_eq!(back.to_string().trim_start_matches('-'), time.to_string().trim_start_matches('-'));
+            let without_sign = |time: Time| Time { negative: false, ..time };
+            prop_assert_eq!(without_sign(back), without_sign(time));
             prop_assert!(back == time || (out.len() == 1 && negative));
         }
     }

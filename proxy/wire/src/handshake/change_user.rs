@@ -38,7 +38,8 @@ impl ChangeUser {
         let Some(charset) = self.charset else { return };
         out.put_u16_le(charset);
         if capabilities.contains(Capabilities::PLUGIN_AUTH) {
-            out.put_slice(self.plugin.as_deref().unwrap_or_default());
+            let Some(plugin) = &self.plugin else { return };
+            out.put_slice(plugin);
             out.put_u8(0);
         }
         if capabilities.contains(Capabilities::CONNECT_ATTRS) {

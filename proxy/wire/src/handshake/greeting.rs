@@ -98,6 +98,17 @@ impl Greeting {
             || !self.capabilities.contains(Capabilities::LONG_PASSWORD)
     }
 
+    /// The version as MariaDB 10 sends it: with a prefix that old replicas need and that drivers go by.
+    /// mysql-connector-python, for one, takes an unprefixed 10 for a MySQL newer than 8 and asks for
+    /// collations that MariaDB does not have.
+    pub fn version_for_clients(version: &str) -> String {
+        if version.starts_with("10.") && version.contains("MariaDB") {
+            format!("{REPLICATION_PREFIX}{version}")
+        } else {
+            version.to_owned()
+        }
+    }
+
     /// The version without the prefix that MariaDB 10 adds for old replicas.
     pub fn version(&self) -> &str {
         match self.server_version.strip_prefix(REPLICATION_PREFIX) {

@@ -76,6 +76,9 @@ impl HandshakeResponse {
         out.put_u8(0);
         if capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC) {
             lenenc::put_bytes(out, &self.auth);
+        } else if !capabilities.contains(Capabilities::SECURE_CONNECTION) {
+            out.put_slice(&self.auth);
+            out.put_u8(0);
         } else {
             let length = self.auth.len().min(usize::from(u8::MAX));
             out.put_u8(length as u8);

@@ -198,7 +198,7 @@ impl ServerHandshake {
     /// The greeting.
     pub fn greeting(&self, server_version: &str, connection_id: u32, charset: u8) -> Greeting {
         Greeting {
-            server_version: server_version.to_owned(),
+            server_version: Greeting::version_for_clients(server_version),
             connection_id,
             scramble: self.scramble,
             capabilities: self.offered,
