@@ -82,7 +82,8 @@ fn a_rejected_change_changes_nothing() {
 fn sequences_start_at_one_and_never_overlap() {
     let mut catalog = Catalog::default();
     catalog.last_ids.table = 2;
-    let mut state = State { catalog: Arc::new(catalog), ..State::default() };
+    let mut state = State::default();
+    state.catalog = Arc::new(catalog);
     let mut reserve = |table, count, at_least| {
         apply(&mut state, &Command::Reserve { table: TableId(table), count, at_least })
     };

@@ -1,0 +1,84 @@
+//! Proxy ids: one holder each, over silence, leader changes and a service that is away.
+
+use crate::harness::{Cluster, PATIENCE, eventually};
+use shardline_base::Shutdown;
+use shardline_meta::Timing;
+use shardline_meta_client::{MetaClient, ProxyRegistration};
+use shardline_model::id::{Epoch, ProxyId};
+use std::time::{Duration, Instant};
+
+const TTL: Duration = Duration::from_millis(1_500);
+
+fn timing() -> Timing {
+    Timing { lease_ttl_ms: TTL.as_millis() as u64, ..Timing::default() }
+}
+
+fn proxy(address: &str) -> ProxyRegistration {
+    ProxyRegistration { address: address.to_owned(), version: "1".to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_is_reused_after_its_release_or_its_time_and_not_before() {
+    let cluster = Cluster::start(1, timing()).await;
+    let client = cluster.client().await;
+    let first = client.lease(proxy("a")).await.unwrap();
+    let second = client.lease(proxy("b")).await.unwrap();
+    assert_eq!((first.proxy_id(), second.proxy_id()), (ProxyId(1), ProxyId(2)));
+    first.acknowledge(Epoch(7));
+    eventually("the service has the acknowledgement", || async {
+        let status = client.cluster_status().await.unwrap();
+        let lease = &status.leases[0];
+        assert_eq!((lease.proxy, lease.registration.address.as_str()), (ProxyId(1), "a"));
+        (lease.acknowledged == Some(Epoch(7))).then_some(())
+    })
+    .await;
+    // Renewed well past its first time.
+    tokio::time::sleep(TTL).await;
+    assert!(first.valid() && second.valid());
+    second.release().await;
+    let third = client.lease(proxy("c")).await.unwrap();
+    assert_eq!(third.proxy_id(), ProxyId(2));
+
+    // A process that dies does not release: its client is stopped under it.
+    let mortal = Shutdown::new();
+    let doomed = MetaClient::connect(cluster.client_config(), &mortal).await.unwrap();
+    let silent = doomed.lease(proxy("d")).await.unwrap();
+    assert_eq!(silent.proxy_id(), ProxyId(3));
+    let last_renewal = Instant::now();
+    mortal.trigger();
+    eventually("the id of the silent proxy is free", || async {
+        let lease = client.lease(proxy("e")).await.unwrap();
+        let reused = lease.proxy_id() == ProxyId(3);
+        lease.release().await;
+        reused.then_some(())
+    })
+    .await;
+    assert!(last_renewal.elapsed() >= TTL, "reused after {:?}", last_renewal.elapsed());
+    assert!(!silent.valid());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_outlive_the_leader_and_end_without_a_service() {
+    let mut cluster = Cluster::start(3, timing()).await;
+    let client = cluster.client().await;
+    let lease = client.lease(proxy("a")).await.unwrap();
+    let leader = cluster.leader(&client).await;
+    cluster.kill(leader);
+    let watched = Instant::now();
+    while watched.elapsed() < TTL * 2 {
+        assert!(lease.valid(), "lost {:?} after the leader", watched.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let other = client.lease(proxy("b")).await.unwrap();
+    assert_eq!(other.proxy_id(), ProxyId(2));
+
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.kill(id);
+    }
+    let gone = Instant::now();
+    tokio::time::sleep(TTL / 3).await;
+    assert!(lease.valid() && other.valid());
+    tokio::time::timeout(PATIENCE, lease.lost()).await.unwrap();
+    assert!(gone.elapsed() <= TTL * 2, "valid for {:?} without a service", gone.elapsed());
+    assert!(!lease.valid());
+}

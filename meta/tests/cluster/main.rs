@@ -1,0 +1,9 @@
+//! Whole metadata clusters in one process, over real loopback TCP and real files. Each node
+//! has a runtime of its own; killing a node drops the runtime with everything on it.
+
+mod failover;
+mod harness;
+mod leases;
+mod restart;
+mod tls;
+mod watching;
