@@ -130,54 +130,52 @@ impl ShardPool {
         self: &Arc<Self>,
         class: ConnClass,
     ) -> Result<PooledConnection, BackendError> {
-        let (ticket, receiver) = {
-            let mut core = self.core.lock();
-            if let Health::Down(reason) = &core.health {
-                return Err(self.down(reason.clone(), &core.address));
+        match self.begin_checkout(class)? {
+            Begun::Connection(pooled) => Ok(pooled),
+            Begun::Place(place) => place.open(class).await,
+            Begun::Waiting(waiting) => self.wait(waiting, class).await,
+        }
+    }
+
+    /// All of a checkout that needs no waiting.
+    fn begin_checkout(self: &Arc<Self>, class: ConnClass) -> Result<Begun, BackendError> {
+        let mut core = self.core.lock();
+        if let Health::Down(reason) = &core.health {
+            return Err(self.down(reason.clone(), &core.address));
+        }
+        match core.state.checkout(class) {
+            Checkout::Reuse(idle) => {
+                drop(core);
+                Ok(self.use_idle(idle).map_or_else(Begun::Place, Begun::Connection))
             }
-            match core.state.checkout(class) {
-                Checkout::Reuse(idle) => {
-                    drop(core);
-                    return match self.use_idle(idle) {
-                        Ok(pooled) => Ok(pooled),
-                        Err(place) => place.open(class).await,
-                    };
-                }
-                Checkout::Open => {
-                    drop(core);
-                    return self.place().open(class).await;
-                }
-                Checkout::Replace(idle) => {
-                    drop(core);
-                    idle.connection.close();
-                    return self.place().open(class).await;
-                }
-                Checkout::Wait(ticket) => {
-                    let (sender, receiver) = oneshot::channel();
-                    core.waiting.insert(ticket, sender);
-                    (ticket, receiver)
-                }
-                Checkout::QueueFull => {
-                    let limits = core.state.limits();
-                    return Err(BackendError::QueueFull {
-                        name: self.name.clone(),
-                        limit: limits.connections_max,
-                        waiters: limits.waiters_max,
-                    });
-                }
+            Checkout::Open => Ok(Begun::Place(self.place())),
+            Checkout::Replace(idle) => {
+                drop(core);
+                idle.connection.close();
+                Ok(Begun::Place(self.place()))
             }
-        };
-        self.wait(ticket, receiver, class).await
+            Checkout::Wait(ticket) => {
+                let (sender, receiver) = oneshot::channel();
+                core.waiting.insert(ticket, sender);
+                Ok(Begun::Waiting(Waiting { pool: self.clone(), ticket, receiver }))
+            }
+            Checkout::QueueFull => {
+                let limits = core.state.limits();
+                Err(BackendError::QueueFull {
+                    name: self.name.clone(),
+                    limit: limits.connections_max,
+                    waiters: limits.waiters_max,
+                })
+            }
+        }
     }
 
     async fn wait(
         self: &Arc<Self>,
-        ticket: Ticket,
-        receiver: oneshot::Receiver<Message>,
+        mut waiting: Waiting,
         class: ConnClass,
     ) -> Result<PooledConnection, BackendError> {
         let started = Instant::now();
-        let mut waiting = Waiting { pool: self.clone(), ticket, receiver };
         let answer =
             tokio::time::timeout(self.config.checkout_timeout, &mut waiting.receiver).await;
         match answer {
@@ -339,6 +337,13 @@ pub(crate) fn address_text(address: &ServerAddress) -> String {
         Some(socket) => format!("{}:{} ({socket})", address.host, address.port),
         None => format!("{}:{}", address.host, address.port),
     }
+}
+
+/// How a checkout begins.
+enum Begun {
+    Connection(PooledConnection),
+    Place(Place),
+    Waiting(Waiting),
 }
 
 /// One who waits; dropping it leaves the queue.
