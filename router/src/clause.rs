@@ -8,7 +8,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use find::{Found, find};
+pub(crate) use find::find;
 pub use render::{carrier, render};
 
 use crate::{

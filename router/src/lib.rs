@@ -20,6 +20,7 @@ mod properties;
 pub mod refusal;
 pub mod rule;
 mod route;
+pub mod router;
 mod session;
 mod splice;
 pub mod template;
