@@ -224,3 +224,76 @@ fn single_shard(
         Ok(_) | Err(_) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::SessionStatement;
+
+    fn view() -> SessionView<'static> {
+        SessionView { database: Some("bank"), ..SessionView::default() }
+    }
+
+    fn plan_of(router: &Router, sql: &str) -> Result<Plan, Refusal> {
+        let mut scratch = Scratch::new();
+        let catalog = Arc::new(Catalog::default());
+        let template = router.prepare(sql.as_bytes(), &view(), &catalog, &mut scratch)?;
+        let input = BindInput {
+            sql: sql.as_bytes(),
+            literals: scratch.literals(),
+            params: None,
+            session: &SessionValues::default(),
+            catalog: &catalog,
+            ids: None,
+        };
+        Ok(template.bind(&input).unwrap())
+    }
+
+    #[test]
+    fn a_known_digest_is_not_planned_again() {
+        let router = Router::new(RouterConfig::default());
+        for sql in ["BEGIN", "begin", "BEGIN", " BEGIN -- x"] {
+            let plan = plan_of(&router, sql).unwrap();
+            assert!(matches!(plan, Plan::Session(SessionStatement::Begin { .. })), "{plan}");
+        }
+        assert_eq!(router.cached_plans(), 2);
+    }
+
+    #[test]
+    fn values_of_session_statements_are_not_cached() {
+        let router = Router::new(RouterConfig::default());
+        let first = plan_of(&router, "SET autocommit = 0").unwrap();
+        let second = plan_of(&router, "SET autocommit = 1").unwrap();
+        assert_ne!(first, second);
+        assert_eq!(router.cached_plans(), 0);
+    }
+
+    #[test]
+    fn a_clause_in_a_comment_is_not_lost_in_the_cache() {
+        let router = Router::new(RouterConfig::default());
+        let plain = plan_of(&router, "CREATE TABLE t (id INT NOT NULL)").unwrap();
+        let clause = "CREATE TABLE t (id INT NOT NULL) /*!999999 BROADCAST */";
+        assert_ne!(plain, plan_of(&router, clause).unwrap());
+    }
+
+    #[test]
+    fn comments_alone_do_nothing_and_an_empty_text_is_refused() {
+        let router = Router::new(RouterConfig::default());
+        let sandbox = "/*M!999999\\- enable the sandbox mode */";
+        assert_eq!(plan_of(&router, sandbox).unwrap(), nothing());
+        assert_eq!(plan_of(&router, " ; ").unwrap_err(), Refusal::empty());
+        assert_eq!(plan_of(&router, "SELECT 1; SELECT 2").unwrap_err().code, 1064);
+    }
+
+    #[test]
+    fn prefixed_statements_find_a_shard() {
+        let router = Router::new(RouterConfig::default());
+        for sql in ["EXPLAIN SELECT 1", "ANALYZE SELECT 1", "SET STATEMENT x=1 FOR SELECT 1"] {
+            let plan = plan_of(&router, sql).unwrap();
+            assert!(matches!(plan, Plan::Single(ref single) if single.traits.returns_rows), "{plan}");
+        }
+        let explained = plan_of(&router, "EXPLAIN SHARDING SELECT 1").unwrap();
+        let statement = SessionStatement::ExplainSharding { statement: 17..25 };
+        assert_eq!(explained, Plan::Session(statement));
+    }
+}
