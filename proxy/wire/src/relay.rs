@@ -52,7 +52,7 @@ pub const HELD_MAX: usize = 1 << 20;
 pub struct End {
     /// How the last result ended.
     pub kind: EndKind,
-    /// Status flags of the last OK or EOF packet.
+    /// Status flags of the last OK or EOF packet; none if the response had no such packet.
     pub status: Status,
     /// Affected rows of the last OK packet.
     pub affected_rows: u64,
@@ -402,6 +402,7 @@ impl ResponseTracker {
             state = reader.array("SQLSTATE")?;
         }
         self.end.kind = EndKind::Err;
+        self.end.status = self.end.status.without(Status::MORE_RESULTS);
         self.end.error = Some((code, state));
         Ok(Due::Nothing)
     }

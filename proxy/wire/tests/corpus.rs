@@ -1,7 +1,7 @@
 //! Every fuzz entry runs its corpus, mutations of it and random bytes. `UPDATE_CORPUS=1` writes the
 //! corpus anew from packets that the crate's own encoders make.
 
-#![allow(missing_docs)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Both sides of the login against each other: plugins, transports, right and wrong passwords.
 
-#![allow(missing_docs)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! The relay follows every shape of response: byte by byte as whole, to its exact end.
 
-#![allow(missing_docs)]
-
 use bytes::BytesMut;
 use proptest::prelude::*;
 use shardline_wire::column::ColumnDefinition;
