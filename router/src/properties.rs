@@ -192,3 +192,33 @@ fn client_statements_are_read() {
     }
     assert!(count > 700, "only {count} statements");
 }
+
+/// Statements of real clients that are refused; new refusals must be meant.
+#[test]
+fn client_statements_refused_are_known() {
+    let mut refused = std::collections::BTreeMap::<String, String>::new();
+    for sql in client_statements() {
+        let mut tokens = Lexer::tokenize(sql.as_bytes(), SqlMode::default()).unwrap();
+        tokens.tokens.retain(|token| token.kind != TokenKind::Semicolon);
+        if tokens.is_empty() {
+            continue;
+        }
+        let database = Some("bank");
+        let result = match session::recognise(&tokens, database) {
+            Ok(session::Recognised::Ddl) => {
+                crate::ddl::recognise(&tokens, database, &Default::default()).map(|_| ())
+            }
+            other => other.map(|_| ()),
+        };
+        if let Err(refusal) = result {
+            let start = sql.chars().take(60).collect::<String>();
+            refused.entry(refusal.reason).or_insert(start);
+        }
+    }
+    let text: String = refused.iter().map(|(why, sql)| format!("{why}\n  {sql}\n")).collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/client-refusals.txt");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text, "UPDATE_EXPECT=1 rewrites {path}");
+}
