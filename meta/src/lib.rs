@@ -30,6 +30,8 @@ mod watch_stream;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
+mod hub_tests;
+#[cfg(test)]
 mod state_tests;
 #[cfg(test)]
 mod storage_tests;

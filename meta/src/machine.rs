@@ -67,7 +67,7 @@ impl Machine {
     pub(crate) fn open(folder: &Path) -> Result<Self, MachineError> {
         let at = match snapshot_file::read(folder)? {
             None => At::default(),
-            Some((meta, body)) => {
+            Some(snapshot_file::Parts { meta, body }) => {
                 let content = |source| MachineError::Content { folder: folder.to_owned(), source };
                 let meta: Meta = frame::decode(&meta).map_err(content)?;
                 let state = frame::decode(&body).map_err(content)?;
@@ -94,6 +94,7 @@ impl Machine {
         look(&self.shared.at.lock().state)
     }
 
+    #[expect(clippy::result_large_err, reason = "the error is openraft's, and ends the node")]
     fn apply_entry(&self, entry: Entry<MetaRaft>) -> Result<Outcome> {
         let id = entry.log_id;
         let failed = |error: AnyError| StorageError::from(StorageIOError::apply(id, error));
@@ -178,7 +179,11 @@ impl RaftStateMachine<MetaRaft> for Machine {
         I: IntoIterator<Item = Entry<MetaRaft>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        entries.into_iter().map(|entry| self.apply_entry(entry)).collect()
+        let mut outcomes = Vec::new();
+        for entry in entries {
+            outcomes.push(self.apply_entry(entry)?);
+        }
+        Ok(outcomes)
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {
@@ -220,7 +225,7 @@ impl RaftStateMachine<MetaRaft> for Machine {
         let stored = read
             .map_err(|error| failed(AnyError::new(&error)))?
             .map_err(|error| failed(AnyError::new(&error)))?;
-        let Some((meta, body)) = stored else {
+        let Some(snapshot_file::Parts { meta, body }) = stored else {
             return Ok(None);
         };
         let meta = frame::decode(&meta).map_err(|error| failed(AnyError::new(&error)))?;

@@ -131,12 +131,6 @@ impl Peer {
     }
 }
 
-fn encode<E: std::error::Error>(
-    question: &Question,
-) -> Result<Vec<u8>, RPCError<u64, BasicNode, E>> {
-    frame::encode(question).map_err(|error| NetworkError::new(&error).into())
-}
-
 impl RaftNetwork<MetaRaft> for Peer {
     async fn append_entries(
         &mut self,
@@ -165,7 +159,8 @@ impl RaftNetwork<MetaRaft> for Peer {
         InstallSnapshotResponse<u64>,
         RPCError<u64, BasicNode, RaftError<u64, InstallSnapshotError>>,
     > {
-        let encoded = encode(&Question::Snapshot(rpc))?;
+        let encoded =
+            frame::encode(&Question::Snapshot(rpc)).map_err(|error| NetworkError::new(&error))?;
         match self.ask(&encoded, option.hard_ttl()).await.map_err(AskError::into_rpc)? {
             Answer::Snapshot(answer) => answer.map_err(|error| self.remote(error)),
             Answer::Append(_) | Answer::Vote(_) => Err(self.mismatch()),
@@ -177,7 +172,8 @@ impl RaftNetwork<MetaRaft> for Peer {
         rpc: VoteRequest<u64>,
         option: RPCOption,
     ) -> Result<VoteResponse<u64>, RPCError<u64, BasicNode, RaftError<u64>>> {
-        let encoded = encode(&Question::Vote(rpc))?;
+        let encoded =
+            frame::encode(&Question::Vote(rpc)).map_err(|error| NetworkError::new(&error))?;
         match self.ask(&encoded, option.hard_ttl()).await.map_err(AskError::into_rpc)? {
             Answer::Vote(answer) => answer.map_err(|error| self.remote(error)),
             Answer::Append(_) | Answer::Snapshot(_) => Err(self.mismatch()),

@@ -58,8 +58,17 @@ pub(crate) fn write(folder: &Path, meta: &[u8], body: &[u8]) -> Result<(), Snaps
     write_fresh().map_err(failed("write"))
 }
 
-/// Reads the snapshot's meta and body; None when there is none.
-pub(crate) fn read(folder: &Path) -> Result<Option<(Vec<u8>, Vec<u8>)>, SnapshotFileError> {
+/// What a snapshot file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Raft's description of the body.
+    pub(crate) meta: Vec<u8>,
+    /// The state.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Reads the snapshot; None when there is none.
+pub(crate) fn read(folder: &Path) -> Result<Option<Parts>, SnapshotFileError> {
     let path = folder.join(FILE);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -73,7 +82,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<(Vec<u8>, Vec<u8>)>, Snapshot
     if !rest.is_empty() {
         return Err(damaged("bytes after its end"));
     }
-    Ok(Some((meta.to_vec(), body.to_vec())))
+    Ok(Some(Parts { meta: meta.to_vec(), body: body.to_vec() }))
 }
 
 fn take_part(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
@@ -103,7 +112,7 @@ mod tests {
         write(folder.path(), b"meta", b"old body").unwrap();
         write(folder.path(), b"meta2", b"body").unwrap();
         let whole = read(folder.path()).unwrap();
-        assert_eq!(whole, Some((b"meta2".to_vec(), b"body".to_vec())));
+        assert_eq!(whole, Some(Parts { meta: b"meta2".to_vec(), body: b"body".to_vec() }));
         let path = folder.path().join(FILE);
         let bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {

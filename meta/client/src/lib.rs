@@ -18,6 +18,11 @@ pub mod tls;
 pub mod transport;
 mod watcher;
 
+#[cfg(test)]
+mod frame_tests;
+#[cfg(test)]
+mod replica_tests;
+
 pub use client::MetaClient;
 pub use config::{ClientConfig, ClientTiming};
 pub use error::{CallError, ConnectError, LeaseError, ProposeError, ReserveError};

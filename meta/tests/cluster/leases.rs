@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 const TTL: Duration = Duration::from_millis(1_500);
 
-fn timing() -> Timing {
-    Timing { lease_ttl_ms: TTL.as_millis() as u64, ..Timing::default() }
+/// Well over the time that an election takes on a busy machine.
+const LONG_TTL: Duration = Duration::from_millis(4_000);
+
+fn timing(ttl: Duration) -> Timing {
+    Timing { lease_ttl_ms: ttl.as_millis() as u64, ..Timing::default() }
 }
 
 fn proxy(address: &str) -> ProxyRegistration {
@@ -19,7 +22,7 @@ fn proxy(address: &str) -> ProxyRegistration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_is_reused_after_its_release_or_its_time_and_not_before() {
-    let cluster = Cluster::start(1, timing()).await;
+    let cluster = Cluster::start(1, timing(TTL)).await;
     let client = cluster.client().await;
     let first = client.lease(proxy("a")).await.unwrap();
     let second = client.lease(proxy("b")).await.unwrap();
@@ -59,13 +62,13 @@ async fn an_id_is_reused_after_its_release_or_its_time_and_not_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_outlive_the_leader_and_end_without_a_service() {
-    let mut cluster = Cluster::start(3, timing()).await;
+    let mut cluster = Cluster::start(3, timing(LONG_TTL)).await;
     let client = cluster.client().await;
     let lease = client.lease(proxy("a")).await.unwrap();
     let leader = cluster.leader(&client).await;
     cluster.kill(leader);
     let watched = Instant::now();
-    while watched.elapsed() < TTL * 2 {
+    while watched.elapsed() < LONG_TTL + Duration::from_millis(500) {
         assert!(lease.valid(), "lost {:?} after the leader", watched.elapsed());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -76,9 +79,9 @@ async fn leases_outlive_the_leader_and_end_without_a_service() {
         cluster.kill(id);
     }
     let gone = Instant::now();
-    tokio::time::sleep(TTL / 3).await;
+    tokio::time::sleep(LONG_TTL / 4).await;
     assert!(lease.valid() && other.valid());
     tokio::time::timeout(PATIENCE, lease.lost()).await.unwrap();
-    assert!(gone.elapsed() <= TTL * 2, "valid for {:?} without a service", gone.elapsed());
+    assert!(gone.elapsed() <= LONG_TTL * 2, "valid for {:?} without a service", gone.elapsed());
     assert!(!lease.valid());
 }
