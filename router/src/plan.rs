@@ -264,6 +264,7 @@ pub struct Ddl {
 
 /// The schema changes that the catalog follows.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields are named as in the grammar of their variant")]
 pub enum DdlKind {
     /// CREATE DATABASE.
     CreateDatabase { name: String, if_not_exists: bool },
@@ -273,7 +274,12 @@ pub enum DdlKind {
     DropDatabase { name: String, if_exists: bool },
     /// CREATE TABLE with the declared kind, if any (clause, then comment; the rules
     /// of the catalog apply where both are absent).
-    CreateTable { table: TableName, if_not_exists: bool, sharding: Option<ShardingClause>, like: Option<TableName> },
+    CreateTable {
+        table: TableName,
+        if_not_exists: bool,
+        sharding: Option<ShardingClause>,
+        like: Option<TableName>,
+    },
     /// ALTER TABLE, CREATE INDEX, DROP INDEX; `renamed` when it also renames.
     AlterTable { table: TableName, renamed: Option<TableName> },
     /// DROP TABLE of one or more tables.
@@ -295,13 +301,19 @@ pub struct TableName {
 
 /// A parsed sharding clause.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields are named as in the grammar of their variant")]
 pub enum ShardingClause {
     /// `SHARD BY HASH (columns) [COLOCATE (table)]`.
     Hash { columns: Vec<String>, colocate: Option<TableName> },
     /// `SHARD BY RANGE (columns) [(VALUES LESS THAN (..) ON shard, ..)] [COLOCATE (table)]`.
     Range { columns: Vec<String>, units: Vec<RangeClauseUnit>, colocate: Option<TableName> },
     /// `SHARD BY LIST (columns) [(VALUES IN (..) ON shard, .. [, DEFAULT ON shard])] [COLOCATE (table)]`.
-    List { columns: Vec<String>, units: Vec<ListClauseUnit>, default: Option<String>, colocate: Option<TableName> },
+    List {
+        columns: Vec<String>,
+        units: Vec<ListClauseUnit>,
+        default: Option<String>,
+        colocate: Option<TableName>,
+    },
     /// `BROADCAST`.
     Broadcast,
     /// `SINGLE [ON shard]`.
@@ -328,6 +340,7 @@ pub struct ListClauseUnit {
 
 /// Statements that the session handles itself.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields are named as in the grammar of their variant")]
 pub enum SessionStatement {
     /// `USE db`.
     Use { database: String },
@@ -365,6 +378,7 @@ pub enum SessionStatement {
 
 /// One assignment of SET.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields are named as in the grammar of their variant")]
 pub enum Assignment {
     /// `@name = expr`.
     UserVariable { name: String, value: String },

@@ -14,6 +14,7 @@ use crate::{
 
 /// What a statement is, by its first words.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call")]
 pub(crate) enum Recognised {
     /// Planned already.
     Plan(Plan),

@@ -142,7 +142,8 @@ pub fn unquote(text: &[u8], mode: SqlMode) -> Cow<'_, [u8]> {
     let Some(&quote) = text.first() else { return Cow::Borrowed(text) };
     let escapes = !mode.no_backslash_escapes;
     let content = &text[1..text.len().max(2) - 1];
-    if !content.contains(&quote) && !(escapes && content.contains(&b'\\')) {
+    let escaped = escapes && content.contains(&b'\\');
+    if !content.contains(&quote) && !escaped {
         return Cow::Borrowed(content);
     }
     let mut value = Vec::with_capacity(text.len());
