@@ -290,7 +290,10 @@ mod tests {
         let router = Router::new(RouterConfig::default());
         for sql in ["EXPLAIN SELECT 1", "ANALYZE SELECT 1", "SET STATEMENT x=1 FOR SELECT 1"] {
             let plan = plan_of(&router, sql).unwrap();
-            assert!(matches!(plan, Plan::Single(ref single) if single.traits.returns_rows), "{plan}");
+            assert!(
+                matches!(plan, Plan::Single(ref single) if single.traits.returns_rows),
+                "{plan}"
+            );
         }
         let explained = plan_of(&router, "EXPLAIN SHARDING SELECT 1").unwrap();
         let statement = SessionStatement::ExplainSharding { statement: 17..25 };
