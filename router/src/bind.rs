@@ -1,11 +1,11 @@
 //! Names to catalog tables and columns, for every level of a statement: which table
 //! instances it reads, in which scope, and what their columns are.
 
+use crate::lexer::TokenKind;
 use crate::{
     conjunct::Conjuncts,
     parse::{NotUnderstood, Pieces, piece_of},
 };
-use crate::lexer::TokenKind;
 use shardline_model::catalog::{Catalog, Column, Sharding, Table, TableKind};
 use sqlparser::ast::{
     Expr, FromTable, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SetExpr,
@@ -405,7 +405,11 @@ impl Binder<'_> {
                 if let TableObject::TableName(name) = &insert.table {
                     let start = self.facts.instances.len();
                     let scope = self.facts.scopes.len();
-                    self.facts.scopes.push(Scope { parent: None, instances: start..start, opaque: false });
+                    self.facts.scopes.push(Scope {
+                        parent: None,
+                        instances: start..start,
+                        opaque: false,
+                    });
                     self.table(name, None, scope)?;
                     self.facts.scopes[scope].instances = start..self.facts.instances.len();
                     Ok(())

@@ -137,7 +137,9 @@ impl Conjuncts {
     fn tie_outer(&mut self, facts: &Facts, ties: &[(BoundColumn, BoundColumn)]) {
         let mut roots: Vec<(usize, KeySlot)> = Vec::new();
         for &(preserved, supplied) in ties {
-            let Some((preserved, supplied)) = key_slots(facts, preserved, supplied) else { continue };
+            let Some((preserved, supplied)) = key_slots(facts, preserved, supplied) else {
+                continue;
+            };
             let root = roots.iter().find(|(index, _)| *index == preserved.index);
             match root {
                 Some((_, root)) if !self.same_class(*root, preserved) => continue,
@@ -179,7 +181,8 @@ impl Conjuncts {
 
     /// Whether two key columns are known to be equal.
     pub(crate) fn same_class(&self, left: KeySlot, right: KeySlot) -> bool {
-        left == right || self.class_of(left).is_some_and(|class| self.classes[class].contains(&right))
+        left == right
+            || self.class_of(left).is_some_and(|class| self.classes[class].contains(&right))
     }
 
     /// All that holds for one key column, also by way of columns that equal it.
@@ -399,8 +402,12 @@ pub(crate) fn piece_value(pieces: &Pieces<'_>, index: usize, negative: bool) -> 
         TokenKind::Parameter => Some(ValueRef::Parameter { index: piece.ordinal, negative }),
         TokenKind::BackslashN => Some(ValueRef::Null),
         TokenKind::Word if pieces.is_word(index, "NULL") => Some(ValueRef::Null),
-        TokenKind::Word if !negative && pieces.is_word(index, "TRUE") => Some(ValueRef::Boolean(true)),
-        TokenKind::Word if !negative && pieces.is_word(index, "FALSE") => Some(ValueRef::Boolean(false)),
+        TokenKind::Word if !negative && pieces.is_word(index, "TRUE") => {
+            Some(ValueRef::Boolean(true))
+        }
+        TokenKind::Word if !negative && pieces.is_word(index, "FALSE") => {
+            Some(ValueRef::Boolean(false))
+        }
         _ => None,
     }
 }

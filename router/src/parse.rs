@@ -72,7 +72,10 @@ impl<'a> Pieces<'a> {
             let first = tokens[index];
             let mut piece = Piece {
                 kind: first.kind,
-                span: Span { start: first.span.start, end: tokens[index + length.max(1) - 1].span.end },
+                span: Span {
+                    start: first.span.start,
+                    end: tokens[index + length.max(1) - 1].span.end,
+                },
                 ordinal: 0,
                 gap: !tokens.is_adjacent(index),
             };
@@ -135,7 +138,9 @@ impl<'a> Pieces<'a> {
     pub(crate) fn identifier(&self, index: usize) -> Option<Cow<'a, str>> {
         let text = self.text(index);
         match self.kind(index)? {
-            TokenKind::Word | TokenKind::Introducer => std::str::from_utf8(text).ok().map(Cow::Borrowed),
+            TokenKind::Word | TokenKind::Introducer => {
+                std::str::from_utf8(text).ok().map(Cow::Borrowed)
+            }
             TokenKind::QuotedIdentifier => {
                 let quote = char::from(*text.first()?);
                 let content = std::str::from_utf8(text.get(1..text.len().checked_sub(1)?)?).ok()?;
@@ -215,10 +220,7 @@ fn literal_length(tokens: &Tokens<'_>, index: usize) -> usize {
     let kind = |i: usize| tokens.kind(i);
     let introduced = usize::from(
         kind(index) == Some(TokenKind::Introducer)
-            && matches!(
-                kind(index + 1),
-                Some(TokenKind::String | TokenKind::Hex | TokenKind::Bit)
-            ),
+            && matches!(kind(index + 1), Some(TokenKind::String | TokenKind::Hex | TokenKind::Bit)),
     );
     let mut end = index + introduced;
     match kind(end) {
@@ -319,6 +321,7 @@ fn check_size(pieces: &Pieces<'_>) -> Result<(), NotUnderstood> {
 
 fn tree_tokens(pieces: &Pieces<'_>) -> Result<Vec<TokenWithSpan>, NotUnderstood> {
     let mut tokens = Vec::with_capacity(pieces.len());
+    let mut lists = JoinLists::new(pieces);
     let mut index = 0;
     while index < pieces.len() {
         let skipped = skipped(pieces, index);
@@ -326,28 +329,122 @@ fn tree_tokens(pieces: &Pieces<'_>) -> Result<Vec<TokenWithSpan>, NotUnderstood>
             index += skipped;
             continue;
         }
-        let token = tree_token(pieces, index).ok_or_else(|| NotUnderstood { reason: near(pieces, index) })?;
         let location = Location::new(1, index as u64 + 1);
-        tokens.push(TokenWithSpan::new(token, TreeSpan::new(location, location)));
+        let mut push = |token| {
+            tokens.push(TokenWithSpan::new(token, TreeSpan::new(location, location)));
+        };
+        if lists.joins(pieces, index) {
+            push(Token::make_keyword("CROSS"));
+            push(Token::make_keyword("JOIN"));
+        } else {
+            let token = tree_token(pieces, index);
+            push(token.ok_or_else(|| NotUnderstood { reason: near(pieces, index) })?);
+        }
         index += 1;
     }
     Ok(tokens)
 }
 
+/// Finds commas that join tables where sqlparser expects none: `UPDATE a, b` and
+/// `a LEFT JOIN (b, c)`.
+struct JoinLists {
+    /// For each open parenthesis, and the statement itself, whether commas join.
+    open: Vec<bool>,
+}
+
+impl JoinLists {
+    fn new(pieces: &Pieces<'_>) -> Self {
+        Self { open: vec![pieces.is_word(0, "UPDATE")] }
+    }
+
+    fn joins(&mut self, pieces: &Pieces<'_>, index: usize) -> bool {
+        match pieces.kind(index) {
+            Some(TokenKind::LeftParen) => {
+                let joined = index > 0 && pieces.is_word(index - 1, "JOIN");
+                self.open.push(joined);
+            }
+            Some(TokenKind::RightParen) => {
+                self.open.pop();
+            }
+            Some(TokenKind::Word) if pieces.is_word(index, "SET") => {
+                if let [statement] = self.open.as_mut_slice() {
+                    *statement = false;
+                }
+            }
+            Some(TokenKind::Comma) => return self.open.last().copied().unwrap_or_default(),
+            _ => {}
+        }
+        false
+    }
+}
+
 /// Words that sqlparser takes for the keywords of other servers.
 const NOT_KEYWORDS: &[&str] = &[
-    "ILIKE", "SIMILAR", "AT", "QUALIFY", "PREWHERE", "CONNECT", "OVERLAPS", "TOP", "FULL", "GLOB",
-    "OPERATOR", "NOTNULL", "SETTINGS", "FORMAT", "FINAL", "SAMPLE", "TABLESAMPLE", "ANTI", "SEMI",
-    "ASOF", "GLOBAL", "UNNEST", "STRUCT", "ARRAY", "MAP", "PIVOT", "UNPIVOT", "CLUSTER",
-    "DISTRIBUTE", "SORT", "START", "MINUS", "QUALIFIED", "CUBE", "GROUPING", "TRY_CAST",
-    "SAFE_CAST", "TRY_CONVERT", "OVERLAY", "ROLLUP_", "ISNULL", "APPLY", "EXCLUDE", "RENAME",
-    "MATCH_RECOGNIZE", "OPENJSON", "XMLTABLE", "JSON_TABLE", "LISTAGG", "EMPTY",
+    "ILIKE",
+    "SIMILAR",
+    "AT",
+    "QUALIFY",
+    "PREWHERE",
+    "CONNECT",
+    "OVERLAPS",
+    "TOP",
+    "FULL",
+    "GLOB",
+    "OPERATOR",
+    "NOTNULL",
+    "SETTINGS",
+    "FORMAT",
+    "FINAL",
+    "SAMPLE",
+    "TABLESAMPLE",
+    "ANTI",
+    "SEMI",
+    "ASOF",
+    "GLOBAL",
+    "UNNEST",
+    "STRUCT",
+    "ARRAY",
+    "MAP",
+    "PIVOT",
+    "UNPIVOT",
+    "CLUSTER",
+    "DISTRIBUTE",
+    "SORT",
+    "START",
+    "MINUS",
+    "QUALIFIED",
+    "CUBE",
+    "GROUPING",
+    "TRY_CAST",
+    "SAFE_CAST",
+    "TRY_CONVERT",
+    "OVERLAY",
+    "ROLLUP_",
+    "ISNULL",
+    "APPLY",
+    "EXCLUDE",
+    "RENAME",
+    "MATCH_RECOGNIZE",
+    "OPENJSON",
+    "XMLTABLE",
+    "JSON_TABLE",
+    "LISTAGG",
+    "EMPTY",
 ];
 
 /// Units of INTERVAL and EXTRACT of two parts.
 const COMPOUND_UNITS: &[&str] = &[
-    "YEAR_MONTH", "DAY_HOUR", "DAY_MINUTE", "DAY_SECOND", "DAY_MICROSECOND", "HOUR_MINUTE",
-    "HOUR_SECOND", "HOUR_MICROSECOND", "MINUTE_SECOND", "MINUTE_MICROSECOND", "SECOND_MICROSECOND",
+    "YEAR_MONTH",
+    "DAY_HOUR",
+    "DAY_MINUTE",
+    "DAY_SECOND",
+    "DAY_MICROSECOND",
+    "HOUR_MINUTE",
+    "HOUR_SECOND",
+    "HOUR_MICROSECOND",
+    "MINUTE_SECOND",
+    "MINUTE_MICROSECOND",
+    "SECOND_MICROSECOND",
 ];
 
 fn tree_token(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
@@ -368,7 +465,9 @@ fn tree_token(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
         TokenKind::LeftParen => Token::LParen,
         TokenKind::RightParen => Token::RParen,
         TokenKind::Dot => Token::Period,
-        TokenKind::Assign if index > 0 && pieces.is(index - 1, TokenKind::UserVariable) => Token::Assignment,
+        TokenKind::Assign if index > 0 && pieces.is(index - 1, TokenKind::UserVariable) => {
+            Token::Assignment
+        }
         TokenKind::Assign => Token::Eq,
         TokenKind::Plus => Token::Plus,
         TokenKind::Minus => Token::Minus,
@@ -394,7 +493,9 @@ fn tree_token(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
         TokenKind::Exclamation => Token::ExclamationMark,
         TokenKind::Arrow => Token::Arrow,
         TokenKind::LongArrow => Token::LongArrow,
-        TokenKind::Semicolon | TokenKind::LeftBrace | TokenKind::RightBrace | TokenKind::Colon => return None,
+        TokenKind::Semicolon | TokenKind::LeftBrace | TokenKind::RightBrace | TokenKind::Colon => {
+            return None;
+        }
     })
 }
 
@@ -433,21 +534,43 @@ fn ends_operand(pieces: &Pieces<'_>, index: usize) -> bool {
 
 /// Modifiers behind a statement's verb that change no rows' place.
 const MODIFIERS: &[&str] = &[
-    "HIGH_PRIORITY", "LOW_PRIORITY", "DELAYED", "QUICK", "IGNORE", "STRAIGHT_JOIN",
-    "SQL_SMALL_RESULT", "SQL_BIG_RESULT", "SQL_BUFFER_RESULT", "SQL_CACHE", "SQL_NO_CACHE",
+    "HIGH_PRIORITY",
+    "LOW_PRIORITY",
+    "DELAYED",
+    "QUICK",
+    "IGNORE",
+    "STRAIGHT_JOIN",
+    "SQL_SMALL_RESULT",
+    "SQL_BIG_RESULT",
+    "SQL_BUFFER_RESULT",
+    "SQL_CACHE",
+    "SQL_NO_CACHE",
     "SQL_CALC_FOUND_ROWS",
 ];
 
 /// How many pieces from `index` sqlparser must not see: modifiers, locking clauses, INTO.
 fn skipped(pieces: &Pieces<'_>, index: usize) -> usize {
     if pieces.is_any_word(index, MODIFIERS) {
-        let verb = (0..index).rev().find(|&i| !pieces.is_any_word(i, MODIFIERS) && !is_quantifier(pieces, i));
+        let verb = (0..index)
+            .rev()
+            .find(|&i| !pieces.is_any_word(i, MODIFIERS) && !is_quantifier(pieces, i));
         let verbs = ["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE"];
         return usize::from(verb.is_some_and(|verb| pieces.is_any_word(verb, &verbs)));
     }
     let locks = locking_clause(pieces, index);
     if locks > 0 {
         return locks;
+    }
+    // CAST(x AS CHAR(5) CHARACTER SET utf8mb4)
+    if index > 0
+        && (pieces.is_word(index - 1, "CHAR") || pieces.is(index - 1, TokenKind::RightParen))
+    {
+        if pieces.are_words(index, &["CHARACTER", "SET"]) {
+            return 3.min(pieces.len() - index);
+        }
+        if pieces.is_word(index, "CHARSET") {
+            return 2.min(pieces.len() - index);
+        }
     }
     into_variables(pieces, index)
 }
@@ -461,7 +584,9 @@ pub(crate) fn locking_clause(pieces: &Pieces<'_>, index: usize) -> usize {
     let mut end = index;
     if pieces.are_words(index, &["LOCK", "IN", "SHARE", "MODE"]) {
         end += 4;
-    } else if pieces.are_words(index, &["FOR", "UPDATE"]) || pieces.are_words(index, &["FOR", "SHARE"]) {
+    } else if pieces.are_words(index, &["FOR", "UPDATE"])
+        || pieces.are_words(index, &["FOR", "SHARE"])
+    {
         end += 2;
     } else {
         return 0;

@@ -17,7 +17,7 @@ use crate::{
     lexer::{TokenKind, Tokens},
     parse::{self, NotUnderstood, Pieces},
     plan::{InsertId, Refusal, Target, Traits},
-    template::{Form, Fixed, Template},
+    template::{Fixed, Form, Template},
     view::SessionView,
 };
 use shardline_model::catalog::{Catalog, TableKind};
@@ -34,7 +34,7 @@ pub(crate) struct Context<'a> {
 ///
 /// # Errors
 /// A refusal that no value could lift.
-pub fn plan(
+pub(crate) fn plan(
     tokens: &Tokens<'_>,
     view: &SessionView<'_>,
     catalog: &Catalog,
@@ -62,7 +62,11 @@ impl Context<'_> {
         }
         if pieces.is_any_word(0, &["SHOW", "DESC", "DESCRIBE", "EXPLAIN", "HELP"]) {
             let traits = Traits { returns_rows: true, ..Traits::default() };
-            return Ok(Form::Fixed(Fixed { target: Target::Any, traits, insert_id: InsertId::None }));
+            return Ok(Form::Fixed(Fixed {
+                target: Target::Any,
+                traits,
+                insert_id: InsertId::None,
+            }));
         }
         if pieces.is_word(0, "DO") {
             return untold::plan(self, &NotUnderstood { reason: "DO is not analysed".into() });
@@ -93,7 +97,10 @@ impl Context<'_> {
             && let Some(view) = views.next()
         {
             return Err(Refusal::not_supported(
-                format!("'{}.{}' is a view, and a shard would only see its own rows through it", view.database, view.name),
+                format!(
+                    "'{}.{}' is a view, and a shard would only see its own rows through it",
+                    view.database, view.name
+                ),
                 "write the view's SELECT in the statement itself",
             ));
         }

@@ -148,10 +148,14 @@ impl TableRoute {
                     },
                     None => None,
                 };
-                let Some(parts) = list.iter().map(part).collect::<Option<Vec<_>>>() else { continue };
+                let Some(parts) = list.iter().map(part).collect::<Option<Vec<_>>>() else {
+                    continue;
+                };
                 let parts: Vec<KeyPart> = parts.into_iter().flatten().collect();
                 candidates = Some(match candidates {
-                    Some(before) => before.into_iter().filter(|part| parts.contains(part)).collect(),
+                    Some(before) => {
+                        before.into_iter().filter(|part| parts.contains(part)).collect()
+                    }
                     None => parts,
                 });
             }
@@ -235,8 +239,9 @@ impl Route {
             match &table.kind {
                 TableKind::Sharded(sharding) => {
                     let slots = 0..sharding.key_columns.len();
-                    let keys =
-                        slots.map(|index| facts.conjuncts.of(KeySlot { instance, index })).collect();
+                    let keys = slots
+                        .map(|index| facts.conjuncts.of(KeySlot { instance, index }))
+                        .collect();
                     let this = TableRoute { group: sharding.group, keys };
                     if !route.tables.contains(&this) {
                         route.tables.push(this);

@@ -27,7 +27,8 @@ impl Splicer<'_> {
     pub(crate) fn copy(&self, range: Range<usize>, text: &mut Vec<u8>) {
         let mut index = range.start;
         while index <= range.end {
-            for edit in self.edits.iter().filter(|e| e.pieces.is_empty() && e.pieces.start == index) {
+            for edit in self.edits.iter().filter(|e| e.pieces.is_empty() && e.pieces.start == index)
+            {
                 space(text);
                 text.extend_from_slice(&edit.text);
                 text.push(b' ');
@@ -35,7 +36,8 @@ impl Splicer<'_> {
             if index == range.end {
                 return;
             }
-            let replaced = self.edits.iter().find(|e| !e.pieces.is_empty() && e.pieces.start == index);
+            let replaced =
+                self.edits.iter().find(|e| !e.pieces.is_empty() && e.pieces.start == index);
             if let Some(edit) = replaced {
                 space(text);
                 text.extend_from_slice(&edit.text);

@@ -183,7 +183,8 @@ impl Template {
             Destination::Several(shards) => shards,
             Destination::Apart => BTreeSet::new(),
         };
-        let scatter = form.scatter.as_ref().map_err(|refusal| BindError::Refused(refusal.clone()))?;
+        let scatter =
+            form.scatter.as_ref().map_err(|refusal| BindError::Refused(refusal.clone()))?;
         if shards.is_empty() {
             return Err(BindError::Refused(Refusal::not_supported(
                 "the statement's tables are on different shards",
@@ -193,8 +194,13 @@ impl Template {
         let pieces = editor.pieces().map_err(BindError::Refused)?;
         let splicer = editor.splicer(&pieces, Vec::new(), true);
         let built = build::build(scatter, &pieces, values, splicer).map_err(BindError::Refused)?;
-        let names: Vec<&str> = scatter.facts.instances.iter().filter(|i| i.sharding().is_some())
-            .map(|instance| instance.name.as_str()).collect();
+        let names: Vec<&str> = scatter
+            .facts
+            .instances
+            .iter()
+            .filter(|i| i.sharding().is_some())
+            .map(|instance| instance.name.as_str())
+            .collect();
         let part = |shard: &ShardId| ShardStatement { shard: *shard, sql: built.sql.clone() };
         Ok(Plan::Scatter(Scatter {
             parts: shards.iter().map(part).collect(),

@@ -51,7 +51,9 @@ fn session_call(pieces: &Pieces<'_>, index: usize) -> Option<SessionCall> {
     if pieces.is(index, TokenKind::SystemVariable) {
         let name = pieces.text(index).to_ascii_lowercase();
         return match name.as_slice() {
-            b"@@last_insert_id" | b"@@identity" | b"@@session.last_insert_id"
+            b"@@last_insert_id"
+            | b"@@identity"
+            | b"@@session.last_insert_id"
             | b"@@session.identity" => call(1, SessionFunction::LastInsertId),
             b"@@pseudo_thread_id" | b"@@session.pseudo_thread_id" => {
                 call(1, SessionFunction::ConnectionId)
@@ -62,7 +64,8 @@ fn session_call(pieces: &Pieces<'_>, index: usize) -> Option<SessionCall> {
     if !pieces.is(index, TokenKind::Word) {
         return None;
     }
-    let bare = pieces.is(index + 1, TokenKind::LeftParen) && pieces.is(index + 2, TokenKind::RightParen);
+    let bare =
+        pieces.is(index + 1, TokenKind::LeftParen) && pieces.is(index + 2, TokenKind::RightParen);
     let function = if pieces.is_word(index, "CONNECTION_ID") {
         SessionFunction::ConnectionId
     } else if pieces.is_word(index, "LAST_INSERT_ID") {
@@ -108,7 +111,8 @@ pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
         ));
     }
     for index in all {
-        if pieces.is_word(index, "INTO") && pieces.is_any_word(index + 1, &["OUTFILE", "DUMPFILE"]) {
+        if pieces.is_word(index, "INTO") && pieces.is_any_word(index + 1, &["OUTFILE", "DUMPFILE"])
+        {
             return Err(Refusal::not_supported(
                 "INTO OUTFILE would write a file on a shard's machine",
                 "read the rows with SELECT and write the file on the client's side",
@@ -144,13 +148,36 @@ pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
 
 /// Functions and words whose value differs between servers or calls.
 const VOLATILE: &[&str] = &[
-    "UUID", "UUID_SHORT", "SYS_GUID", "RAND", "RANDOM_BYTES", "NOW", "SYSDATE", "CURDATE", "CURTIME",
-    "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP", "UNIX_TIMESTAMP", "CURRENT_TIMESTAMP", "CURRENT_DATE",
-    "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "LOAD_FILE", "SLEEP",
+    "UUID",
+    "UUID_SHORT",
+    "SYS_GUID",
+    "RAND",
+    "RANDOM_BYTES",
+    "NOW",
+    "SYSDATE",
+    "CURDATE",
+    "CURTIME",
+    "UTC_DATE",
+    "UTC_TIME",
+    "UTC_TIMESTAMP",
+    "UNIX_TIMESTAMP",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "LOAD_FILE",
+    "SLEEP",
 ];
 const VOLATILE_WORDS: &[&str] = &[
-    "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "UTC_DATE",
-    "UTC_TIME", "UTC_TIMESTAMP",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "UTC_DATE",
+    "UTC_TIME",
+    "UTC_TIMESTAMP",
 ];
 
 /// The first call whose value would differ between copies of a row.

@@ -11,9 +11,9 @@ use crate::{
     parse::NotUnderstood,
     plan::{InsertId, Refusal, Target, Traits},
     planner::{
-        Context, modify,
+        Context,
         insert::read::{Head, Source},
-        untold,
+        modify, untold,
     },
     route::Route,
     template::{Fixed, Form},
@@ -100,7 +100,10 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
                 "use the statements of the proxy to change users and settings",
             ));
         }
-        return untold::plan(context, &NotUnderstood { reason: "the table is not in the catalog".into() });
+        return untold::plan(
+            context,
+            &NotUnderstood { reason: "the table is not in the catalog".into() },
+        );
     };
     if table.is_view {
         return Err(Refusal::not_supported(
@@ -110,9 +113,14 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     }
     let others = others(context, &head)?;
     if let TableKind::Single { shard } = &table.kind {
-        let alone = others.tables.is_empty() && (others.homes.is_empty() || others.homes == [*shard]);
+        let alone =
+            others.tables.is_empty() && (others.homes.is_empty() || others.homes == [*shard]);
         if alone {
-            return Ok(Form::Fixed(Fixed { target: Target::Shard(*shard), traits, insert_id: InsertId::FromServer }));
+            return Ok(Form::Fixed(Fixed {
+                target: Target::Shard(*shard),
+                traits,
+                insert_id: InsertId::FromServer,
+            }));
         }
     }
     if head.query {
@@ -147,7 +155,10 @@ fn plan_query(
 ) -> Result<Form, Refusal> {
     let refuse = || {
         Err(Refusal::not_supported(
-            format!("INSERT ... SELECT into '{}' reads or writes several shards, which is not supported yet", table.name),
+            format!(
+                "INSERT ... SELECT into '{}' reads or writes several shards, which is not supported yet",
+                table.name
+            ),
             "SELECT the rows and INSERT them with VALUES",
         ))
     };
@@ -163,11 +174,18 @@ fn plan_query(
             let (Some(shard), None) = (shards.next(), shards.next()) else { return refuse() };
             if table.auto_increment.is_some() {
                 return Err(Refusal::not_supported(
-                    format!("INSERT ... SELECT into '{}' needs ids of the cluster's sequence", table.name),
+                    format!(
+                        "INSERT ... SELECT into '{}' needs ids of the cluster's sequence",
+                        table.name
+                    ),
                     "SELECT the rows and INSERT them with VALUES",
                 ));
             }
-            return Ok(Form::Fixed(Fixed { target: Target::Shard(*shard), traits, insert_id: InsertId::FromServer }));
+            return Ok(Form::Fixed(Fixed {
+                target: Target::Shard(*shard),
+                traits,
+                insert_id: InsertId::FromServer,
+            }));
         }
     }
     Ok(Form::Modify(modify::ModifyForm {
@@ -214,7 +232,9 @@ fn placed(
     };
     let auto = table.auto_increment.map(place);
     let hidden = auto.as_ref().is_some_and(|auto| auto.position.is_none())
-        && !empty && layout.list_close.is_none() && !layout.set_form;
+        && !empty
+        && layout.list_close.is_none()
+        && !layout.set_form;
     if hidden {
         return Err(Refusal::not_supported(
             "the AUTO_INCREMENT column is not among the columns of an INSERT without a column list",
@@ -258,7 +278,9 @@ fn listed_columns(head: &Head, table: &Table) -> Result<Vec<usize>, Refusal> {
 
 /// A unique key without the shard key, which only generated ids keep unique.
 fn id_is_uncovered(table: &Table) -> bool {
-    let (Some(auto), Some(sharding)) = (table.auto_increment, table.sharding()) else { return false };
+    let (Some(auto), Some(sharding)) = (table.auto_increment, table.sharding()) else {
+        return false;
+    };
     let is = |column: usize, name: &str| table.columns[column].name.eq_ignore_ascii_case(name);
     table.unique_keys.iter().any(|key| {
         let has = |column: usize| key.columns.iter().any(|name| is(column, name));
@@ -282,7 +304,10 @@ fn check_copy(
         let omitted = empty || !columns.contains(&index);
         if computed && omitted && !column.generated && table.auto_increment != Some(index) {
             return Err(Refusal::not_supported(
-                format!("the default of column '{}' would give every copy of broadcast table '{}' another value", column.name, table.name),
+                format!(
+                    "the default of column '{}' would give every copy of broadcast table '{}' another value",
+                    column.name, table.name
+                ),
                 "give the column a value in the statement",
             ));
         }
@@ -298,7 +323,8 @@ fn check_duplicate_key(
 ) -> Result<(), Refusal> {
     let pieces = context.pieces;
     let tail = layout.tail.clone();
-    let Some(on) = tail.clone().find(|i| pieces.are_words(*i, &["ON", "DUPLICATE", "KEY", "UPDATE"]))
+    let Some(on) =
+        tail.clone().find(|i| pieces.are_words(*i, &["ON", "DUPLICATE", "KEY", "UPDATE"]))
     else {
         return Ok(());
     };
@@ -315,7 +341,9 @@ fn check_duplicate_key(
             && value + 4 == assignment.end;
         if column.is_some_and(|column| keys.contains(&column)) && !same {
             return Err(Refusal::not_supported(
-                format!("ON DUPLICATE KEY UPDATE of the shard key column '{name}' would move the row"),
+                format!(
+                    "ON DUPLICATE KEY UPDATE of the shard key column '{name}' would move the row"
+                ),
                 "leave the shard key out of the update",
             ));
         }

@@ -15,7 +15,9 @@ use shardline_model::{
     id::{GroupId, ShardId},
     key::KeyUse,
 };
-use sqlparser::ast::{AssignmentTarget, Delete, FromTable, ObjectName, Statement, TableFactor, Update};
+use sqlparser::ast::{
+    AssignmentTarget, Delete, FromTable, ObjectName, Statement, TableFactor, Update,
+};
 
 /// An UPDATE or DELETE whose place depends on values.
 #[derive(Debug)]
@@ -46,9 +48,8 @@ impl KeyAssignment {
     /// Refuses when the key would change: the row would have to move.
     pub(crate) fn check(&self, values: &Values<'_>, catalog: &Catalog) -> Result<(), Refusal> {
         let key_type = catalog.groups.get(&self.group).and_then(|g| g.key_types.get(self.index));
-        let canonical = |value: ValueRef, usage| {
-            key_type?.canonical(&values.get(value)?, usage).ok()
-        };
+        let canonical =
+            |value: ValueRef, usage| key_type?.canonical(&values.get(value)?, usage).ok();
         let old = self.old.iter().find_map(|predicate| match predicate {
             Predicate::In(list) if list.len() == 1 => canonical(list[0], KeyUse::Compare),
             _ => None,
@@ -58,7 +59,10 @@ impl KeyAssignment {
             return Ok(());
         }
         Err(Refusal::not_supported(
-            format!("UPDATE of the shard key column '{}' would move rows, which is not supported yet", self.column),
+            format!(
+                "UPDATE of the shard key column '{}' would move rows, which is not supported yet",
+                self.column
+            ),
             "INSERT the row with its new key and DELETE the old one",
         ))
     }
@@ -159,7 +163,10 @@ fn check_copies(
     route: &Route,
 ) -> Result<bool, Refusal> {
     let is_copy = |index: &usize| {
-        matches!(facts.instances[*index].table.as_ref().map(|t| &t.kind), Some(TableKind::Broadcast))
+        matches!(
+            facts.instances[*index].table.as_ref().map(|t| &t.kind),
+            Some(TableKind::Broadcast)
+        )
     };
     if !targets.iter().any(is_copy) {
         return Ok(false);

@@ -23,9 +23,29 @@ pub(crate) struct ScatterForm {
 
 /// Functions that make one value of many rows; the first five can be merged.
 const AGGREGATES: &[&str] = &[
-    "COUNT", "SUM", "MIN", "MAX", "AVG", "GROUP_CONCAT", "BIT_AND", "BIT_OR", "BIT_XOR", "STD",
-    "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VAR_POP", "VAR_SAMP", "VARIANCE", "JSON_ARRAYAGG",
-    "JSON_OBJECTAGG", "ANY_VALUE", "MEDIAN", "PERCENTILE_CONT", "PERCENTILE_DISC", "ST_COLLECT",
+    "COUNT",
+    "SUM",
+    "MIN",
+    "MAX",
+    "AVG",
+    "GROUP_CONCAT",
+    "BIT_AND",
+    "BIT_OR",
+    "BIT_XOR",
+    "STD",
+    "STDDEV",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VAR_POP",
+    "VAR_SAMP",
+    "VARIANCE",
+    "JSON_ARRAYAGG",
+    "JSON_OBJECTAGG",
+    "ANY_VALUE",
+    "MEDIAN",
+    "PERCENTILE_CONT",
+    "PERCENTILE_DISC",
+    "ST_COLLECT",
 ];
 
 /// Checks all that does not depend on values.
@@ -39,7 +59,8 @@ pub(crate) fn prepare(
     check_outer_joins(&facts)?;
     let pieces = context.pieces;
     let windows = (0..pieces.len()).any(|index| {
-        pieces.is_word(index, "OVER") && index > 0
+        pieces.is_word(index, "OVER")
+            && index > 0
             && pieces.is(index - 1, crate::lexer::TokenKind::RightParen)
     });
     if windows {
@@ -73,7 +94,10 @@ fn check_tables(facts: &Facts) -> Result<(), Refusal> {
     for (instance, bound) in facts.instances.iter().enumerate() {
         let Some(table) = &bound.table else {
             return Err(Refusal::not_supported(
-                format!("'{}' is not in the catalog and cannot be joined over several shards", bound.name),
+                format!(
+                    "'{}' is not in the catalog and cannot be joined over several shards",
+                    bound.name
+                ),
                 "read it in a statement of its own",
             ));
         };
@@ -81,7 +105,11 @@ fn check_tables(facts: &Facts) -> Result<(), Refusal> {
             TableKind::Broadcast => {}
             TableKind::Single { .. } => {
                 return Err(Refusal::not_supported(
-                    format!("'{}' is a {} table and cannot be joined with a table that is on several shards", table.name, kind_name(&table.kind)),
+                    format!(
+                        "'{}' is a {} table and cannot be joined with a table that is on several shards",
+                        table.name,
+                        kind_name(&table.kind)
+                    ),
                     "declare the smaller table BROADCAST, or shard both by the joined column",
                 ));
             }
@@ -99,7 +127,10 @@ fn check_tables(facts: &Facts) -> Result<(), Refusal> {
                 if !tied {
                     let other = &facts.instances[other].name;
                     return Err(Refusal::not_supported(
-                        format!("'{other}' and '{}' are not joined by equal shard keys of one colocation group", bound.name),
+                        format!(
+                            "'{other}' and '{}' are not joined by equal shard keys of one colocation group",
+                            bound.name
+                        ),
                         "join them on their shard keys (COLOCATE them), or make one of them BROADCAST",
                     ));
                 }
@@ -124,6 +155,9 @@ fn check_outer_joins(facts: &Facts) -> Result<(), Refusal> {
 }
 
 /// Whether an aggregate is called in these pieces.
-pub(crate) fn has_aggregate(pieces: &crate::parse::Pieces<'_>, range: std::ops::Range<usize>) -> bool {
+pub(crate) fn has_aggregate(
+    pieces: &crate::parse::Pieces<'_>,
+    range: std::ops::Range<usize>,
+) -> bool {
     functions::calls(pieces, range, AGGREGATES).is_some()
 }

@@ -42,9 +42,10 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         pins_session: false,
     };
     let Statement::Query(query) = &statement else {
-        return untold::plan(context, &crate::parse::NotUnderstood {
-            reason: "this kind of query is not analysed".into(),
-        });
+        return untold::plan(
+            context,
+            &crate::parse::NotUnderstood { reason: "this kind of query is not analysed".into() },
+        );
     };
     let shape = shape::of(pieces);
     let nameless = match (&shape, top_items(query)) {

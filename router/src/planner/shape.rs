@@ -38,8 +38,17 @@ pub(crate) struct Shape {
 
 /// Words between SELECT and its list.
 const QUANTIFIERS: &[&str] = &[
-    "ALL", "DISTINCT", "DISTINCTROW", "HIGH_PRIORITY", "STRAIGHT_JOIN", "SQL_SMALL_RESULT",
-    "SQL_BIG_RESULT", "SQL_BUFFER_RESULT", "SQL_CACHE", "SQL_NO_CACHE", "SQL_CALC_FOUND_ROWS",
+    "ALL",
+    "DISTINCT",
+    "DISTINCTROW",
+    "HIGH_PRIORITY",
+    "STRAIGHT_JOIN",
+    "SQL_SMALL_RESULT",
+    "SQL_BIG_RESULT",
+    "SQL_BUFFER_RESULT",
+    "SQL_CACHE",
+    "SQL_NO_CACHE",
+    "SQL_CALC_FOUND_ROWS",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,12 +153,16 @@ impl Shape {
             }
             Clause::OrderBy => {
                 self.order_pieces = first..body.end;
-                self.order_by = pieces.split_commas(body).into_iter().map(|part| {
-                    let last = part.end.saturating_sub(1);
-                    let descending = pieces.is_word(last, "DESC");
-                    let marked = descending || pieces.is_word(last, "ASC");
-                    OrderItem { expr: part.start..part.end - usize::from(marked), descending }
-                }).collect();
+                self.order_by = pieces
+                    .split_commas(body)
+                    .into_iter()
+                    .map(|part| {
+                        let last = part.end.saturating_sub(1);
+                        let descending = pieces.is_word(last, "DESC");
+                        let marked = descending || pieces.is_word(last, "ASC");
+                        OrderItem { expr: part.start..part.end - usize::from(marked), descending }
+                    })
+                    .collect();
             }
             Clause::Limit => {
                 let (count, offset) = match body.len() {

@@ -53,9 +53,9 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
     }
     let candidates = candidates(context);
     let words = 0..pieces.len();
-    let assigns_variables = words.clone().any(|i| {
-        pieces.is(i, TokenKind::Assign) || crate::parse::into_variables(pieces, i) > 0
-    });
+    let assigns_variables = words
+        .clone()
+        .any(|i| pieces.is(i, TokenKind::Assign) || crate::parse::into_variables(pieces, i) > 0);
     let locks = words.clone().any(|i| crate::parse::locking_clause(pieces, i) > 0);
     let returning = words.clone().any(|i| pieces.is_word(i, "RETURNING"));
     // WITH may introduce an UPDATE or DELETE on some servers.
@@ -98,7 +98,9 @@ fn candidates(context: &Context<'_>) -> Candidates {
     let mut candidates = Candidates::default();
     for index in 0..pieces.len() {
         let Some(name) = pieces.identifier(index) else { continue };
-        if let Some(table) = context.view.database.and_then(|d| find_table(context.catalog, d, &name)) {
+        if let Some(table) =
+            context.view.database.and_then(|d| find_table(context.catalog, d, &name))
+        {
             candidates.add(context, &table);
         }
         if index >= 2

@@ -60,7 +60,9 @@ pub(crate) fn bind(
         parts.push(ShardStatement { shard: *shard, sql: part(form, &pieces, rows, &splicer) });
     }
     let reason = match affected {
-        Affected::Copies => format!("broadcast table {} has a copy on every shard", form.table.name),
+        Affected::Copies => {
+            format!("broadcast table {} has a copy on every shard", form.table.name)
+        }
         Affected::Sum => format!("the rows of {} belong to several shards", form.table.name),
     };
     Ok(Plan::Write(Write { parts, affected, insert_id, reason }))
@@ -124,7 +126,9 @@ fn row_ids(
     if form.ids_only_generated && ids.iter().any(|id| matches!(id, RowId::Explicit(_))) {
         let column = &form.table.columns[auto.column].name;
         return refused(
-            format!("an explicit value for '{column}', whose uniqueness over the shards only the cluster's sequence keeps"),
+            format!(
+                "an explicit value for '{column}', whose uniqueness over the shards only the cluster's sequence keeps"
+            ),
             "leave the column out, or SET shardline_allow_explicit_ids = 1 and vouch for unique values",
         );
     }
@@ -277,7 +281,10 @@ fn default_part(
         let mut digest = crate::digest::Digest::new();
         digest.scan(sql, mode).ok()?;
         let values = Values { sql, mode, literals: &digest.literals, params: &[] };
-        (pieces.len() == at + 1).then(|| values.get(value)).flatten().map(|literal| store(key_type, &literal, column))
+        (pieces.len() == at + 1)
+            .then(|| values.get(value))
+            .flatten()
+            .map(|literal| store(key_type, &literal, column))
     });
     literal.unwrap_or_else(|| {
         Err(Refusal::not_supported(
@@ -335,11 +342,20 @@ fn quoted_name(form: &InsertForm, auto: &ColumnPlace) -> Vec<u8> {
     format!("`{}`", form.table.columns[auto.column].name.replace('`', "``")).into_bytes()
 }
 
-fn added_value(form: &InsertForm, layout: &Layout, row: &Row, auto: &ColumnPlace, number: Vec<u8>) -> Edit {
+fn added_value(
+    form: &InsertForm,
+    layout: &Layout,
+    row: &Row,
+    auto: &ColumnPlace,
+    number: Vec<u8>,
+) -> Edit {
     let comma: &[u8] = if row.values.is_empty() { b"" } else { b", " };
     if layout.set_form {
         let at = row.pieces.end;
-        return Edit { pieces: at..at, text: [comma, &quoted_name(form, auto), b" = ", &number].concat() };
+        return Edit {
+            pieces: at..at,
+            text: [comma, &quoted_name(form, auto), b" = ", &number].concat(),
+        };
     }
     let at = row.pieces.end - 1;
     Edit { pieces: at..at, text: [comma, &number].concat() }
@@ -386,4 +402,3 @@ fn part(
     join(&mut text, form.layout.tail.clone());
     text
 }
-

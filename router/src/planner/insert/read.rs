@@ -90,7 +90,9 @@ fn set_end(pieces: &Pieces<'_>, start: usize) -> usize {
     while index < pieces.len() {
         if pieces.is(index, TokenKind::LeftParen) {
             index = pieces.behind_parenthesis(index);
-        } else if pieces.are_words(index, &["ON", "DUPLICATE"]) || pieces.is_word(index, "RETURNING") {
+        } else if pieces.are_words(index, &["ON", "DUPLICATE"])
+            || pieces.is_word(index, "RETURNING")
+        {
             return index;
         } else {
             index += 1;
@@ -150,7 +152,9 @@ pub(crate) fn body(pieces: &Pieces<'_>, head: &Head, columns: usize) -> Option<(
     let layout = Layout {
         head: 0..first,
         tail: index..pieces.len(),
-        list_close: head.list_close.map(|close| (close, head.columns.as_ref().is_some_and(Vec::is_empty))),
+        list_close: head
+            .list_close
+            .map(|close| (close, head.columns.as_ref().is_some_and(Vec::is_empty))),
         values_word: head.body,
         set_form: head.set_form,
     };

@@ -11,7 +11,8 @@ use crate::{
     planner::scatter::{
         ScatterForm, has_aggregate,
         item::{
-            Aggregate, AggregateFunction, Comparison, Item, ItemKind, column_at, comparison, kind_of, same,
+            Aggregate, AggregateFunction, Comparison, Item, ItemKind, column_at, comparison,
+            kind_of, same,
         },
     },
     route::Values,
@@ -72,9 +73,10 @@ impl Builder<'_> {
                 "leave ROLLUP out and add the totals yourself",
             );
         }
-        let aggregates = self.form.items.iter().any(|item| {
-            matches!(item.kind, ItemKind::Aggregate(_) | ItemKind::AroundAggregate)
-        });
+        let aggregates =
+            self.form.items.iter().any(|item| {
+                matches!(item.kind, ItemKind::Aggregate(_) | ItemKind::AroundAggregate)
+            });
         let order_aggregates =
             shape.order_by.iter().any(|item| has_aggregate(self.pieces, item.expr.clone()));
         let keys = shape.group_by.iter().map(|key| self.target(key.clone(), false));
@@ -158,7 +160,9 @@ impl Builder<'_> {
         merge.grouping = Some(grouping);
         self.limit(&mut merge)?;
         // Partial groups must all arrive: neither order nor limit before the merge.
-        for range in [Some(shape.order_pieces.clone()), shape.limit.as_ref().map(|l| l.pieces.clone())] {
+        for range in
+            [Some(shape.order_pieces.clone()), shape.limit.as_ref().map(|l| l.pieces.clone())]
+        {
             let Some(range) = range.filter(|range| !range.is_empty()) else { continue };
             self.splicer.edits.retain(|edit| !range.contains(&edit.pieces.start));
             self.splicer.edits.push(Edit { pieces: range, text: Vec::new() });
@@ -190,7 +194,11 @@ impl Builder<'_> {
     }
 
     /// How the select item `index` is merged; None for what any row of a group has.
-    fn aggregate(&mut self, index: usize, ungrouped: bool) -> Result<Option<AggregateColumn>, Refusal> {
+    fn aggregate(
+        &mut self,
+        index: usize,
+        ungrouped: bool,
+    ) -> Result<Option<AggregateColumn>, Refusal> {
         let item = &self.form.items[index];
         let aggregate = match &item.kind {
             ItemKind::Aggregate(aggregate) => aggregate.clone(),
@@ -308,7 +316,9 @@ impl Builder<'_> {
             let qualified = index > 0 && self.pieces.is(index - 1, TokenKind::Dot);
             let called = self.pieces.is(index + 1, TokenKind::LeftParen);
             let name = self.pieces.identifier(index).filter(|_| !qualified && !called)?;
-            let named = |item: &&Item| item.alias.as_ref().is_some_and(|a| a.to_lowercase() == name.to_lowercase());
+            let named = |item: &&Item| {
+                item.alias.as_ref().is_some_and(|a| a.to_lowercase() == name.to_lowercase())
+            };
             let item = self.form.items.iter().find(named)?;
             let column = column_at(self.pieces, index..index + 1, facts);
             let same = matches!((column, &item.kind), (Some(a), ItemKind::Column(b)) if a == *b);
@@ -316,7 +326,9 @@ impl Builder<'_> {
         };
         if let Some(alias) = expr.into_iter().find_map(aliased) {
             return Err(Refusal::not_supported(
-                format!("an ORDER BY or GROUP BY expression uses the alias '{alias}' over several shards"),
+                format!(
+                    "an ORDER BY or GROUP BY expression uses the alias '{alias}' over several shards"
+                ),
                 "write the expression that the alias stands for",
             ));
         }
@@ -377,7 +389,11 @@ impl Builder<'_> {
     }
 
     /// The column by which a target is compared. For `order`, an ENUM goes by its number.
-    fn sort_column(&mut self, target: &KeyTarget, order: bool) -> Result<Option<SortColumn>, Refusal> {
+    fn sort_column(
+        &mut self,
+        target: &KeyTarget,
+        order: bool,
+    ) -> Result<Option<SortColumn>, Refusal> {
         let (text, compare, shown) = match target {
             KeyTarget::Nothing => return Ok(None),
             KeyTarget::Item(index) => {
@@ -418,9 +434,7 @@ impl Builder<'_> {
         let instance = &facts.instances[bound.instance];
         let column = facts.definition(bound).map(|column| column.name.as_str()).unwrap_or_default();
         let text = format!("{}.{}", quoted(&instance.name), quoted(column)).into_bytes();
-        let kind = facts.definition(bound).map(|column| {
-            super::item::column_comparison_of(column)
-        });
+        let kind = facts.definition(bound).map(|column| super::item::column_comparison_of(column));
         (text, kind.unwrap_or(Comparison::Unknown))
     }
 
@@ -443,7 +457,9 @@ impl Builder<'_> {
                 // The pad of the expression's own collation; empty where it does not pad.
                 let mut pad = b"IF(COLLATION(".to_vec();
                 pad.extend_from_slice(text);
-                pad.extend_from_slice(b") REGEXP '^binary$|nopad|_0900_', '', WEIGHT_STRING(CONCAT(LEFT(");
+                pad.extend_from_slice(
+                    b") REGEXP '^binary$|nopad|_0900_', '', WEIGHT_STRING(CONCAT(LEFT(",
+                );
                 pad.extend_from_slice(text);
                 pad.extend_from_slice(b", 0), ' ')))");
                 SortColumn { value, weight: Some(self.hidden(weight)), pad: Some(self.hidden(pad)) }
@@ -494,7 +510,9 @@ impl Builder<'_> {
                 ItemKind::Column(bound) => columns.push(*bound),
                 ItemKind::Star(of) => columns.extend(of.iter().flat_map(|instance| {
                     let instance = *instance;
-                    self.shown_columns(instance).into_iter().map(move |column| BoundColumn { instance, column })
+                    self.shown_columns(instance)
+                        .into_iter()
+                        .map(move |column| BoundColumn { instance, column })
                 })),
                 _ => {}
             }
@@ -506,7 +524,8 @@ impl Builder<'_> {
     /// null-supplied: equal values are then on one shard.
     fn covers_key(&self, columns: &[BoundColumn]) -> bool {
         let facts = &self.form.facts;
-        let supplied = |i: usize| facts.outer_joins.iter().any(|(_, supplied)| supplied.contains(&i));
+        let supplied =
+            |i: usize| facts.outer_joins.iter().any(|(_, supplied)| supplied.contains(&i));
         let slots: Vec<KeySlot> = columns
             .iter()
             .filter(|bound| !supplied(bound.instance))
@@ -514,7 +533,8 @@ impl Builder<'_> {
                 Some(KeySlot { instance: bound.instance, index: facts.key_index(*bound)? })
             })
             .collect();
-        let mut sharded = (0..facts.instances.len()).filter_map(|i| Some((i, facts.instances[i].sharding()?)));
+        let mut sharded =
+            (0..facts.instances.len()).filter_map(|i| Some((i, facts.instances[i].sharding()?)));
         let Some((instance, sharding)) = sharded.next() else { return false };
         (0..sharding.key_columns.len()).all(|index| {
             let wanted = KeySlot { instance, index };

@@ -83,7 +83,9 @@ impl Item {
             }
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 let last = name.0.last().and_then(|part| part.as_ident());
-                let named = |i: &usize| last.is_some_and(|n| facts.instances[*i].name.eq_ignore_ascii_case(&n.value));
+                let named = |i: &usize| {
+                    last.is_some_and(|n| facts.instances[*i].name.eq_ignore_ascii_case(&n.value))
+                };
                 let of = (0..facts.instances.len()).filter(named).collect();
                 return Ok(Self { expr: range, alias: None, kind: ItemKind::Star(of) });
             }
@@ -142,7 +144,11 @@ pub(crate) fn kind_of(pieces: &Pieces<'_>, expr: Range<usize>, facts: &Facts) ->
 }
 
 /// The column that these pieces are the name of.
-pub(crate) fn column_at(pieces: &Pieces<'_>, expr: Range<usize>, facts: &Facts) -> Option<BoundColumn> {
+pub(crate) fn column_at(
+    pieces: &Pieces<'_>,
+    expr: Range<usize>,
+    facts: &Facts,
+) -> Option<BoundColumn> {
     if !matches!(expr.len(), 1 | 3 | 5) {
         return None;
     }
