@@ -10,14 +10,23 @@ use super::{
 use shardline_model::{catalog::ServerAddress, id::ShardId};
 use shardline_wire::{
     Capabilities,
-    client::{self, Address, ClientTls, ConnectError, ConnectOptions},
+    client::{self, Address, Backend, ClientTls, ConnectError, ConnectOptions},
     handshake::ClientError,
 };
-use std::{net::IpAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What makes `Names::utf8mb4` true whatever the server's configuration does to the
 /// character set of the handshake.
 const FIRST_STATEMENT: &[u8] = b"SET NAMES utf8mb4 COLLATE utf8mb4_general_ci";
+
+/// Time between two attempts while a server's queue of connections is full.
+const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
 
 /// Connect, log in, and bring the connection to the state that it is known to begin with.
 pub(crate) async fn connect(
@@ -28,7 +37,7 @@ pub(crate) async fn connect(
     class: ConnClass,
 ) -> Result<BackendConnection, BackendError> {
     let options = options(address, config, class);
-    let backend = client::connect(&options).await.map_err(|error| BackendError::Connect {
+    let backend = connect_patiently(&options).await.map_err(|error| BackendError::Connect {
         name: name.clone(),
         address: address_text(address).into(),
         reason: chain(&error),
@@ -48,6 +57,22 @@ pub(crate) async fn connect(
         BackendConnection::new(shard, name.clone(), class, opened, config.statements_max);
     connection.query_ok(FIRST_STATEMENT).await?;
     Ok(connection)
+}
+
+/// A Unix socket whose queue is full refuses at once where TCP would wait: wait here.
+async fn connect_patiently(options: &ConnectOptions) -> Result<Backend, ConnectError> {
+    let started = Instant::now();
+    loop {
+        match client::connect(options).await {
+            Err(ConnectError::Socket { source, .. })
+                if source.kind() == io::ErrorKind::WouldBlock
+                    && started.elapsed() < options.connect_timeout =>
+            {
+                tokio::time::sleep(QUEUE_FULL_WAIT).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 fn options(address: &ServerAddress, config: &PoolConfig, class: ConnClass) -> ConnectOptions {

@@ -184,6 +184,12 @@ impl BackendConnection {
         }
     }
 
+    /// Answers to what went before it were read; that of the session's own command is next.
+    pub fn response_resumes(&mut self) {
+        self.mark_answering();
+        self.connection.set_sequence(1);
+    }
+
     /// The answer was read to its end, and was an error: its packet has no status.
     pub fn response_failed(&mut self) {
         if self.condition == Condition::Answering {
@@ -293,13 +299,15 @@ impl BackendConnection {
     }
 
     /// Read the answers of what [`Self::queue_restore`] queued, after the flush. The
-    /// answer of the command that follows is next, with number 1. Not cancel-safe: a
-    /// cancelled call costs the connection.
+    /// answer of the command that follows is next, and its number is set. Not cancel-safe:
+    /// a cancelled call costs the connection.
     ///
     /// # Errors
     /// When the server refused a setting; the connection is of no use then.
     pub async fn finish_restore(&mut self) -> Result<(), BackendError> {
         let Some((answers, applied)) = self.restoring.take() else { return Ok(()) };
+        // Where the session's own command ended: a large one has several packets.
+        let after_command = self.connection.sequence();
         for _ in 0..answers {
             self.connection.set_sequence(1);
             match self.read_ok().await {
@@ -311,7 +319,7 @@ impl BackendConnection {
                 Err(error) => return Err(error),
             }
         }
-        self.connection.set_sequence(1);
+        self.connection.set_sequence(after_command);
         self.applied = applied;
         Ok(())
     }
@@ -460,9 +468,7 @@ impl BackendConnection {
     async fn send(&mut self, command: Command<'_>) -> Result<(), BackendError> {
         debug_assert!(self.restoring.is_none(), "restore answers must be read first");
         self.response_begins().queue_with(|out| command.encode(out));
-        self.flush().await?;
-        self.connection.set_sequence(1);
-        Ok(())
+        self.flush().await
     }
 
     /// Send what is queued. Cancel-safe as long as the answer is still awaited.
@@ -552,12 +558,14 @@ impl BackendConnection {
         BackendError::Broken { name: self.name.clone(), source }
     }
 
-    fn unreadable(&mut self, source: DecodeError) -> BackendError {
+    /// The server's answer cannot be read: the connection is of no use any more.
+    pub fn unreadable(&mut self, source: DecodeError) -> BackendError {
         self.poison();
         BackendError::Answer { name: self.name.clone(), source }
     }
 
-    fn unexpected(&mut self, what: &'static str) -> BackendError {
+    /// The server's answer is none that was asked for: the connection is of no use any more.
+    pub fn unexpected(&mut self, what: &'static str) -> BackendError {
         self.poison();
         BackendError::Unexpected { name: self.name.clone(), what }
     }

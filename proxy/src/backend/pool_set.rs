@@ -60,7 +60,7 @@ impl PoolConfig {
             checkout_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             probe_interval: Duration::from_secs(1),
-            probe_timeout: Duration::from_secs(1),
+            probe_timeout: Duration::from_secs(2),
             statements_max: 128,
             packet_bytes_max: 1 << 30,
         }

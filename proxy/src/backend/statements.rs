@@ -18,6 +18,13 @@ pub struct BackendStatement {
     pub warnings: u16,
 }
 
+impl BackendStatement {
+    /// A statement that the proxy answers itself.
+    pub fn local(columns: Box<[ColumnDefinition]>) -> Self {
+        BackendStatement { id: 0, parameters: Box::default(), columns, warnings: 0 }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     statement: Arc<BackendStatement>,

@@ -16,6 +16,8 @@ mod merger;
 mod merger_test;
 mod ordered;
 mod row;
+#[cfg(test)]
+mod test_rows;
 
 pub use layout::RowFormat;
 pub use merger::{Merger, Step, Wanted};

@@ -65,8 +65,8 @@ pub fn diff(applied: &SessionState, wanted: &SessionState) -> Result<Restore, No
         (None, None) => None,
     };
     let mut list = assignments(applied, wanted);
-    let utf8_first = !applied.names().client_is_utf8()
-        && !(list.is_ascii() && database.is_none_or(str::is_ascii));
+    let is_ascii = list.is_ascii() && database.is_none_or(str::is_ascii);
+    let utf8_first = !is_ascii && !applied.names().client_is_utf8();
     if utf8_first {
         restore.commands.push(RestoreCommand::Query("SET NAMES utf8mb4".into()));
     }
