@@ -1,6 +1,21 @@
-//! Sessions, backend pools, execution, merge and transactions.
+//! Sessions, backend pools, execution, merge and transactions: the data plane, which
+//! clients take for one MySQL server. Modules in reading order.
+
+pub mod config;
+pub mod error;
+pub mod server;
+
+pub mod registry;
+pub mod session;
+
+mod execute;
+pub mod merge;
 
 pub mod backend;
-pub mod config;
-pub mod merge;
 pub mod state;
+
+pub mod auto_increment;
+pub mod metrics;
+
+pub use config::{BackendAccount, ClientTls, Limits, ProxyConfig};
+pub use server::{Proxy, ProxyError};

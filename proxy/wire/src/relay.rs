@@ -185,6 +185,11 @@ impl ResponseTracker {
         self.due == Due::Nothing && self.passing == 0 && !self.continues
     }
 
+    /// Whether what was forwarded so far ends with a whole packet.
+    pub fn is_between_packets(&self) -> bool {
+        self.passing == 0 && !self.continues
+    }
+
     /// Looks at the bytes that were received and not forwarded yet.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, RelayError> {
         let mut position = 0;

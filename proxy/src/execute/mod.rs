@@ -1,0 +1,8 @@
+//! Running plans on shards: one shard's answer forwarded as it is, several shards' rows
+//! merged, writes in parts.
+
+pub(crate) mod outgoing;
+pub(crate) mod relay;
+pub(crate) mod scatter;
+pub(crate) mod single;
+pub(crate) mod write;

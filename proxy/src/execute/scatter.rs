@@ -1,0 +1,400 @@
+//! `Scatter` plans: the parts run on their shards at the same time, their rows are merged
+//! as a stream. Nothing is read from a shard before the merge needs it.
+
+use super::{
+    outgoing::Outgoing,
+    relay::{FLUSH_BYTES, Interruption, interruption},
+    single::spawn_kill,
+};
+use crate::{
+    backend::PooledConnection,
+    error::SqlError,
+    merge::{MergeError, MergeLimits, Merger, RowFormat, Step, Wanted},
+    session::{
+        Position, Session,
+        answer::{Protocol, header_packets},
+        failure::{BackendFailure, Failure, server_error},
+        transaction::Access,
+    },
+};
+use bytes::Bytes;
+use shardline_model::id::ShardId;
+use shardline_router::plan::Scatter;
+use shardline_wire::{
+    ConnectionError, ErrPacket, OkPacket,
+    column::{self, ColumnDefinition},
+    relay::{EndKind, EndPacket, Request, ResponseTracker},
+    response::{self, ERR, OK},
+};
+
+/// Rows that a merge may keep.
+const ROWS_MAX: usize = 10_000_000;
+/// Bytes of rows that nobody needs and that are read all the same to keep a connection.
+const DRAIN_BYTES_MAX: usize = 256 * 1024;
+
+/// A shard's part of the statement.
+struct Source {
+    shard: ShardId,
+    connection: PooledConnection,
+    warnings: u16,
+    /// Its columns were read.
+    head_read: bool,
+    ended: bool,
+    failed: bool,
+}
+
+/// All parts.
+#[derive(Default)]
+struct Sources {
+    all: Vec<Source>,
+    /// KILL QUERY that was passed on. A connection is not used again before its kill is
+    /// over, or the kill would meet the next statement.
+    kills: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Session {
+    /// Runs a read on its shards and sends the merged rows.
+    pub(crate) async fn run_scatter(
+        &mut self,
+        plan: &Scatter,
+        protocol: Protocol,
+        position: Position,
+    ) -> Result<(), Failure> {
+        let access = if plan.traits.writes { Access::Write } else { Access::Read };
+        if access == Access::Write {
+            return Err(SqlError::internal("a scatter that writes was planned").into());
+        }
+        let mut sources = self.send_parts(plan, protocol).await?;
+        let merged = self.merge(plan, protocol, position, &mut sources).await;
+        let closed = self.close_sources(sources, merged.is_ok()).await;
+        merged?;
+        closed
+    }
+
+    async fn send_parts(&mut self, plan: &Scatter, protocol: Protocol) -> Result<Sources, Failure> {
+        let mut order: Vec<usize> = (0..plan.parts.len()).collect();
+        order.sort_by_key(|part| plan.parts[*part].shard);
+        let mut connections: Vec<Option<PooledConnection>> = Vec::new();
+        connections.resize_with(plan.parts.len(), || None);
+        let mut taken = Ok(());
+        for part in order {
+            match self.connection(plan.parts[part].shard).await {
+                Ok(connection) => connections[part] = Some(connection),
+                Err(failure) => {
+                    taken = Err(failure);
+                    break;
+                }
+            }
+        }
+        let mut sources = Sources::default();
+        for (part, connection) in plan.parts.iter().zip(connections) {
+            let Some(mut connection) = connection else { continue };
+            let shard = part.shard;
+            let outgoing = Outgoing::literal(&part.sql, protocol, true);
+            if taken.is_ok() {
+                let sent = self.send_part(&mut connection, outgoing).await;
+                if let Err(failure) = sent {
+                    taken = Err(self.lost_part(&mut connection, failure).await);
+                }
+            }
+            let (ended, failed) = (taken.is_err(), taken.is_err());
+            let head_read = false;
+            sources.all.push(Source { shard, connection, warnings: 0, head_read, ended, failed });
+        }
+        match taken {
+            Ok(()) => Ok(sources),
+            Err(failure) => {
+                self.close_sources(sources, false).await?;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn send_part(
+        &mut self,
+        connection: &mut PooledConnection,
+        outgoing: Outgoing<'_>,
+    ) -> Result<(), BackendFailure> {
+        self.send_statement(connection, Access::Read, outgoing).await
+    }
+
+    /// A part failed before or in its answer: what the client is told.
+    async fn lost_part(
+        &mut self,
+        connection: &mut PooledConnection,
+        failure: BackendFailure,
+    ) -> Failure {
+        if let BackendFailure::Lost(_) = &failure {
+            connection.poison();
+        }
+        self.lost(connection.shard(), Access::Read, failure).await
+    }
+
+    async fn merge(
+        &mut self,
+        plan: &Scatter,
+        protocol: Protocol,
+        position: Position,
+        sources: &mut Sources,
+    ) -> Result<(), Failure> {
+        let format = match protocol {
+            Protocol::Text => RowFormat::Text,
+            Protocol::Binary => RowFormat::Binary,
+        };
+        let bytes_max = self.shared.config.limits.merge_bytes_max;
+        let limits = MergeLimits { rows_max: ROWS_MAX, bytes_max };
+        let mut merger = Merger::new(&plan.merge, format, sources.all.len(), limits);
+        for index in 0..sources.all.len() {
+            let columns = self.read_head(sources, index).await?;
+            merger.columns(index, &columns).map_err(merge_error)?;
+        }
+        let visible = merger.visible_columns().unwrap_or_default();
+        let header = header_packets(visible, self.client.capabilities, self.status(position));
+        let mut rows_sent = 0;
+        let mut header = Some(header);
+        loop {
+            match merger.step().map_err(merge_error)? {
+                Step::Row(row) => {
+                    if let Some(header) = header.take() {
+                        self.client.queue_all(&header);
+                    }
+                    self.client.connection.queue_packet(&row);
+                    rows_sent += 1;
+                    if self.client.connection.unsent() >= FLUSH_BYTES {
+                        self.client.flush(&self.registration.kill).await?;
+                    }
+                }
+                Step::Need(wanted) => {
+                    let index = match wanted {
+                        Wanted::Source(index) => index,
+                        Wanted::Any => {
+                            sources.all.iter().position(|source| !source.ended).unwrap_or(0)
+                        }
+                    };
+                    match self.read_row(sources, index).await? {
+                        Some(row) => merger.push(index, row).map_err(merge_error)?,
+                        None => merger.end(index).map_err(merge_error)?,
+                    }
+                }
+                Step::Done => break,
+            }
+        }
+        if let Some(header) = header.take() {
+            self.client.queue_all(&header);
+        }
+        self.values.found_rows = rows_sent;
+        self.values.row_count = -1;
+        let warnings =
+            sources.all.iter().map(|source| source.warnings).fold(0, u16::saturating_add);
+        let ok = OkPacket { warnings, ..OkPacket::with_status(self.status(position)) };
+        let capabilities = self.client.capabilities;
+        self.client.connection.queue_with(|out| response::encode_rows_end(&ok, capabilities, out));
+        Ok(())
+    }
+
+    /// The first packets of a part's answer: its columns.
+    async fn read_head(
+        &mut self,
+        sources: &mut Sources,
+        index: usize,
+    ) -> Result<Vec<ColumnDefinition>, Failure> {
+        let head = self.read_packet(sources, index).await?;
+        if head.first() == Some(&OK) {
+            return Err(SqlError::internal("a shard answered a read without rows").into());
+        }
+        let decoded = column::decode_count(&head);
+        let count = self.decoded(sources, index, decoded).await?;
+        let mut columns = Vec::with_capacity(count);
+        for _ in 0..count {
+            let payload = self.read_packet(sources, index).await?;
+            let decoded = ColumnDefinition::decode(&payload);
+            columns.push(self.decoded(sources, index, decoded).await?);
+        }
+        if !sources.all[index].connection.capabilities().deprecate_eof() {
+            self.read_packet(sources, index).await?;
+        }
+        sources.all[index].head_read = true;
+        Ok(columns)
+    }
+
+    /// The next row of a part; None at its end.
+    async fn read_row(
+        &mut self,
+        sources: &mut Sources,
+        index: usize,
+    ) -> Result<Option<Bytes>, Failure> {
+        let payload = self.read_packet(sources, index).await?;
+        let capabilities = sources.all[index].connection.capabilities();
+        if !response::ends_rows(&payload, capabilities) {
+            return Ok(Some(payload));
+        }
+        let decoded = response::decode_rows_end(&payload, capabilities);
+        let end = self.decoded(sources, index, decoded).await?;
+        let source = &mut sources.all[index];
+        source.ended = true;
+        source.warnings = end.warnings;
+        source.connection.response_ended(end.status);
+        Ok(None)
+    }
+
+    async fn decoded<T>(
+        &mut self,
+        sources: &mut Sources,
+        index: usize,
+        decoded: Result<T, shardline_wire::DecodeError>,
+    ) -> Result<T, Failure> {
+        match decoded {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let source = &mut sources.all[index];
+                (source.ended, source.failed) = (true, true);
+                let failure = BackendFailure::Lost(error.to_string());
+                Err(self.lost_part(&mut source.connection, failure).await)
+            }
+        }
+    }
+
+    /// The next packet of a part, while the client and KILL are watched. An ERR packet is
+    /// the statement's error.
+    async fn read_packet(&mut self, sources: &mut Sources, index: usize) -> Result<Bytes, Failure> {
+        let payload = loop {
+            let source = &mut sources.all[index];
+            tokio::select! {
+                biased;
+                read = source.connection.wire().read_packet() => match read {
+                    Ok(payload) => break payload,
+                    Err(error) => return Err(self.broken_part(sources, index, error).await),
+                },
+                event = interruption(
+                    &mut self.client,
+                    &self.registration.kill,
+                    sources.kills.is_empty(),
+                ) => match event {
+                    Interruption::Query => self.kill_parts(sources),
+                    Interruption::Lost(lost) => return Err(lost.into()),
+                },
+            }
+        };
+        if payload.first() == Some(&ERR) {
+            let source = &mut sources.all[index];
+            (source.ended, source.failed) = (true, true);
+            source.connection.response_failed();
+            let error = ErrPacket::decode(&payload);
+            return Err(match error {
+                Ok(error) => server_error(&error).into(),
+                Err(error) => SqlError::internal(error.to_string()).into(),
+            });
+        }
+        Ok(payload)
+    }
+
+    async fn broken_part(
+        &mut self,
+        sources: &mut Sources,
+        index: usize,
+        error: ConnectionError,
+    ) -> Failure {
+        let source = &mut sources.all[index];
+        (source.ended, source.failed) = (true, true);
+        let failure = BackendFailure::Lost(error.to_string());
+        self.lost_part(&mut source.connection, failure).await
+    }
+
+    fn kill_parts(&self, sources: &mut Sources) {
+        for source in sources.all.iter().filter(|source| !source.ended) {
+            let pools = self.shared.pools.clone();
+            sources.kills.push(spawn_kill(pools, source.shard, source.connection.thread_id()));
+        }
+    }
+
+    /// Gives the connections back. Rows that nobody needs are read when they are few or
+    /// when the connection is a part of a transaction; otherwise it is closed.
+    async fn close_sources(
+        &mut self,
+        mut sources: Sources,
+        succeeded: bool,
+    ) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        let transactional = self.transaction.is_transactional();
+        if !succeeded && transactional && sources.kills.is_empty() {
+            self.kill_parts(&mut sources);
+        }
+        let killed = !sources.kills.is_empty();
+        for kill in sources.kills {
+            // A kill that panicked killed nothing.
+            let _ = kill.await;
+        }
+        for mut source in sources.all {
+            if !transactional && (killed || (!succeeded && !source.ended)) {
+                // The pool closes it, and stops what it still does.
+                if source.ended {
+                    source.connection.poison();
+                }
+                continue;
+            }
+            if !source.ended {
+                let bytes_max = if transactional { usize::MAX } else { DRAIN_BYTES_MAX };
+                match drain(&mut source.connection, source.head_read, bytes_max).await {
+                    Ok(failed) => source.failed = failed,
+                    Err(()) => {
+                        source.connection.poison();
+                        let failure = BackendFailure::Lost("its answer was given up".into());
+                        if self.transaction.is_branch(source.shard) {
+                            outcome = Err(self.lost(source.shard, Access::Read, failure).await);
+                        }
+                        continue;
+                    }
+                }
+            }
+            if source.warnings > 0 && succeeded {
+                self.fetch_warnings(&mut source.connection, source.warnings).await;
+            }
+            outcome = outcome.and(self.leave(source.connection, Access::Read, source.failed).await);
+        }
+        outcome
+    }
+}
+
+/// Reads an answer to its end; whether it was an error.
+async fn drain(
+    connection: &mut PooledConnection,
+    head_read: bool,
+    bytes_max: usize,
+) -> Result<bool, ()> {
+    let capabilities = connection.capabilities();
+    let request = if head_read { Request::Fetch } else { Request::Query };
+    let mut tracker = ResponseTracker::new(request, capabilities, EndPacket::Forward);
+    let mut bytes = 0;
+    loop {
+        let progress = tracker.feed(connection.wire().buffered()).map_err(|_| ())?;
+        connection.wire().consume(progress.forward);
+        bytes += progress.forward;
+        if progress.complete {
+            let failed = tracker.end().kind == EndKind::Err;
+            match failed {
+                true => connection.response_failed(),
+                false => connection.response_ended(tracker.end().status),
+            }
+            return Ok(failed);
+        }
+        if bytes > bytes_max {
+            return Err(());
+        }
+        match connection.wire().read_some().await {
+            Ok(0) | Err(_) => return Err(()),
+            Ok(_) => {}
+        }
+    }
+}
+
+fn merge_error(error: MergeError) -> Failure {
+    let too_large =
+        matches!(error, MergeError::TooManyRows { .. } | MergeError::TooManyBytes { .. });
+    if too_large {
+        let text = format!(
+            "{error}. Hint: narrow the statement by WHERE or LIMIT, or raise limits.merge_bytes_max"
+        );
+        return SqlError::result_too_large(text).into();
+    }
+    SqlError::internal(error.to_string()).into()
+}

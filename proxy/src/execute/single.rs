@@ -1,0 +1,322 @@
+//! `Single` plans: one shard answers, its packets are forwarded undecoded.
+
+use super::{
+    outgoing::Outgoing,
+    relay::{Relay, RelayFailure, Sent},
+};
+use crate::{
+    backend::{BackendConnection, KillKind, PoolSet, PooledConnection},
+    session::{
+        Position, Session,
+        diagnostics::WARNINGS_SQL,
+        failure::{BackendFailure, Failure, server_error},
+        transaction::Access,
+    },
+};
+use bytes::Bytes;
+use shardline_model::id::ShardId;
+use shardline_router::plan::{InsertId, Traits};
+use shardline_wire::{
+    ErrPacket, OkPacket, Status,
+    relay::{End, EndKind, EndPacket, Request},
+    response,
+};
+use std::sync::Arc;
+
+/// What is asked of one shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SingleRun<'a> {
+    /// The shard.
+    pub(crate) shard: ShardId,
+    /// The statement.
+    pub(crate) outgoing: Outgoing<'a>,
+    /// What it does.
+    pub(crate) traits: Traits,
+    /// Its insert id.
+    pub(crate) insert_id: InsertId,
+    /// Where its result stands among those of the command.
+    pub(crate) position: Position,
+}
+
+impl SingleRun<'_> {
+    fn access(&self) -> Access {
+        if self.traits.writes { Access::Write } else { Access::Read }
+    }
+
+    /// Whether the last packet is changed before it is sent.
+    fn end_packet(&self) -> EndPacket {
+        match self.insert_id {
+            InsertId::Generated(_) | InsertId::Explicit { .. } => EndPacket::Hold,
+            InsertId::None | InsertId::FromServer => EndPacket::Forward,
+        }
+    }
+}
+
+/// A response that was followed to its end.
+struct Forwarded {
+    end: End,
+    /// The end packet, when it was not sent yet.
+    held: Option<Bytes>,
+    /// The error, when it was all of the response.
+    error: Option<ErrPacket>,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    /// The response was forwarded, or its end packet is still to be sent.
+    Answered(Forwarded),
+    /// The backend refused what came before the statement.
+    Told(crate::error::SqlError),
+    /// The backend is lost.
+    Lost(String, Sent),
+    /// The client is gone.
+    Client(crate::session::client::ClientLost),
+}
+
+impl Session {
+    /// Runs a statement on one shard and forwards the response.
+    pub(crate) async fn run_single(&mut self, run: SingleRun<'_>) -> Result<(), Failure> {
+        let access = run.access();
+        self.transaction.admit(run.shard, access)?;
+        // A read that broke before its answer began is sent once more, on a connection
+        // that is certainly new enough; in a transaction there is no other connection.
+        let mut attempts_left = if access == Access::Read { 2 } else { 1 };
+        loop {
+            attempts_left -= 1;
+            let mut connection = self.connection(run.shard).await?;
+            let attempt = self.attempt(&mut connection, &run).await;
+            match attempt {
+                Attempt::Answered(forwarded) => {
+                    return self.answered(connection, &run, forwarded).await;
+                }
+                Attempt::Told(error) => {
+                    self.leave(connection, access, true).await?;
+                    return Err(error.into());
+                }
+                Attempt::Lost(reason, sent) => {
+                    connection.poison();
+                    drop(connection);
+                    let retry = sent == Sent::Nothing
+                        && attempts_left > 0
+                        && !self.transaction.is_transactional();
+                    if retry {
+                        continue;
+                    }
+                    let failure = self.lost(run.shard, access, BackendFailure::Lost(reason)).await;
+                    return Err(match sent {
+                        Sent::Nothing | Sent::Packets => failure,
+                        Sent::Broken => {
+                            Failure::Client(crate::session::client::ClientLost::ResultBroken)
+                        }
+                    });
+                }
+                Attempt::Client(lost) => return Err(lost.into()),
+            }
+        }
+    }
+
+    async fn attempt(&mut self, connection: &mut PooledConnection, run: &SingleRun<'_>) -> Attempt {
+        let sent = match self.send_statement(connection, run.access(), run.outgoing).await {
+            Ok(()) => self.forward(connection, run).await,
+            Err(BackendFailure::Told(error)) => return Attempt::Told(error),
+            Err(BackendFailure::Lost(reason)) => return Attempt::Lost(reason, Sent::Nothing),
+        };
+        match sent {
+            Ok(forwarded) => {
+                match forwarded.end.kind {
+                    EndKind::Err => connection.response_failed(),
+                    EndKind::Ok | EndKind::RowsEnd => {
+                        connection.response_ended(forwarded.end.status);
+                    }
+                }
+                Attempt::Answered(forwarded)
+            }
+            Err(RelayFailure::Backend { reason, sent }) => Attempt::Lost(reason, sent),
+            Err(RelayFailure::Client(lost)) => Attempt::Client(lost),
+        }
+    }
+
+    /// Sends a statement with all that comes before it, and reads the answers to that.
+    pub(crate) async fn send_statement(
+        &mut self,
+        connection: &mut BackendConnection,
+        access: Access,
+        outgoing: Outgoing<'_>,
+    ) -> Result<(), BackendFailure> {
+        let mut number = 0;
+        if let Some(sql) = outgoing.needs_preparation() {
+            connection.apply(&self.state).await?;
+            number = connection.prepare(sql).await?.id;
+        }
+        let entry = self.queue_entry(connection, access).await?;
+        outgoing.queue(connection, number)?;
+        connection.flush().await?;
+        self.read_entry(connection, entry).await
+    }
+
+    async fn forward(
+        &mut self,
+        connection: &mut PooledConnection,
+        run: &SingleRun<'_>,
+    ) -> Result<Forwarded, RelayFailure> {
+        let relay = Relay {
+            request: Request::Query,
+            capabilities: connection.capabilities(),
+            end_packet: run.end_packet(),
+        };
+        let (pools, shard) = (self.shared.pools.clone(), run.shard);
+        let thread = connection.thread_id();
+        let mut killing = None;
+        let interrupt = || killing = Some(spawn_kill(pools, shard, thread));
+        let (client, kill) = (&mut self.client, &self.registration.kill);
+        let relayed = if run.position == Position::Only {
+            let relayed = relay.run(connection.wire(), client, kill, interrupt).await;
+            relayed.map(|(end, error)| Forwarded { end, held: None, error })
+        } else {
+            let relayed = relay.run_numbered(connection.wire(), client, kill, interrupt).await;
+            relayed.map(|(end, payload)| {
+                let error = ErrPacket::decode(&payload).ok().filter(|_| end.kind == EndKind::Err);
+                Forwarded { end, held: Some(payload), error }
+            })
+        };
+        if let Some(killing) = killing {
+            // The kill must not meet the connection's next statement.
+            let _ = killing.await;
+            if !self.transaction.is_transactional() {
+                connection.poison();
+            }
+        }
+        let Forwarded { end, held, error } = relayed?;
+        if run.position != Position::Only || relay.end_packet == EndPacket::Forward {
+            return Ok(Forwarded { end, held, error });
+        }
+        let held = connection.wire().read_packet().await;
+        let held = held.map_err(|error| RelayFailure::Backend {
+            reason: error.to_string(),
+            sent: Sent::Packets,
+        })?;
+        let error = ErrPacket::decode(&held).ok().filter(|_| end.kind == EndKind::Err);
+        Ok(Forwarded { end, held: Some(held), error })
+    }
+
+    /// The response has come to its end: sends a held packet, keeps what the session must
+    /// know, and gives the connection back.
+    async fn answered(
+        &mut self,
+        mut connection: PooledConnection,
+        run: &SingleRun<'_>,
+        forwarded: Forwarded,
+    ) -> Result<(), Failure> {
+        let end = forwarded.end;
+        let failed = end.kind == EndKind::Err;
+        if let Some(error) = &forwarded.error {
+            self.diagnostics.error(&server_error(error));
+        }
+        if let Some(payload) = forwarded.held {
+            self.send_end(&connection, run, &end, &payload).await?;
+        }
+        self.note_result(run, &end);
+        if end.warnings > 0 && !failed {
+            self.fetch_warnings(&mut connection, end.warnings).await;
+        }
+        if run.traits.pins_session {
+            self.branches.pin(run.shard);
+        }
+        if run.traits.assigns_variables && !failed {
+            self.read_back_variables(&mut connection, run.outgoing.sql()).await?;
+        }
+        self.leave(connection, run.access(), failed).await?;
+        if failed { Err(Failure::Answered) } else { Ok(()) }
+    }
+
+    async fn send_end(
+        &mut self,
+        connection: &BackendConnection,
+        run: &SingleRun<'_>,
+        end: &End,
+        payload: &Bytes,
+    ) -> Result<(), Failure> {
+        let capabilities = connection.capabilities();
+        let unreadable = |error: shardline_wire::DecodeError| {
+            crate::error::SqlError::internal(format!("a shard's answer cannot be read: {error}"))
+        };
+        if end.kind == EndKind::Err {
+            self.client.connection.queue_packet(payload);
+        } else {
+            let rows = end.kind == EndKind::RowsEnd;
+            let mut ok = if rows {
+                response::decode_rows_end(payload, capabilities).map_err(unreadable)?
+            } else {
+                OkPacket::decode(payload, capabilities).map_err(unreadable)?
+            };
+            if let (InsertId::Generated(id), true) = (run.insert_id, ok.affected_rows > 0) {
+                ok.last_insert_id = id;
+            }
+            if let InsertId::Explicit { shown, .. } = run.insert_id {
+                ok.last_insert_id = shown;
+            }
+            if run.position == Position::MoreFollow {
+                ok.status = ok.status | Status::MORE_RESULTS;
+            }
+            let capabilities = self.client.capabilities;
+            self.client.connection.queue_with(|out| match rows {
+                true => response::encode_rows_end(&ok, capabilities, out),
+                false => ok.encode(capabilities, out),
+            });
+        }
+        self.client.flush(&self.registration.kill).await?;
+        Ok(())
+    }
+
+    /// What FOUND_ROWS(), ROW_COUNT() and LAST_INSERT_ID() say after the statement.
+    fn note_result(&mut self, run: &SingleRun<'_>, end: &End) {
+        match end.kind {
+            EndKind::Err => self.values.row_count = -1,
+            EndKind::RowsEnd => {
+                self.values.row_count = -1;
+                self.values.found_rows = end.rows;
+            }
+            EndKind::Ok => self.values.row_count = end.affected_rows as i64,
+        }
+        if end.kind == EndKind::Err {
+            return;
+        }
+        match run.insert_id {
+            InsertId::Generated(id) if end.affected_rows > 0 => self.values.last_insert_id = id,
+            // LAST_INSERT_ID(expr) of an UPDATE comes in the OK packet too.
+            InsertId::FromServer | InsertId::None if end.last_insert_id > 0 => {
+                self.values.last_insert_id = end.last_insert_id;
+            }
+            InsertId::None
+            | InsertId::FromServer
+            | InsertId::Generated(_)
+            | InsertId::Explicit { .. } => {}
+        }
+    }
+
+    /// Keeps a statement's warnings, which are on its connection. The client has its
+    /// answer already.
+    pub(crate) async fn fetch_warnings(&mut self, connection: &mut BackendConnection, count: u16) {
+        let limits = crate::backend::TextLimits::default();
+        match connection.query_rows(WARNINGS_SQL, limits).await {
+            Ok(result) => self.diagnostics.extend(result),
+            Err(error) => {
+                tracing::debug!(%error, "cannot fetch the warnings of a statement");
+                self.diagnostics.count_only(count);
+            }
+        }
+    }
+}
+
+/// Asks a shard to stop a statement, on a connection of its own.
+pub(crate) fn spawn_kill(
+    pools: Arc<PoolSet>,
+    shard: ShardId,
+    thread: u32,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = pools.kill(shard, thread, KillKind::Query).await {
+            tracing::debug!(%error, "cannot kill a statement");
+        }
+    })
+}

@@ -1,0 +1,76 @@
+//! The proxy's metrics, as handles that are kept: a lookup by name costs more than the
+//! statement's own bookkeeping.
+
+use crate::error::SqlError;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use shardline_router::plan::Plan;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// All handles. Made once, after the recorder is installed.
+pub struct Metrics {
+    /// Sessions that are connected.
+    pub sessions: Gauge,
+    /// Sessions since the start.
+    pub connections: Counter,
+    /// Time to an answer, in seconds.
+    pub statement_seconds: Histogram,
+    /// Time a statement waited for a backend connection, in seconds.
+    pub checkout_seconds: Histogram,
+    single: Counter,
+    scatter: Counter,
+    write: Counter,
+    ddl: Counter,
+    session: Counter,
+    refused: Counter,
+    /// Statements since the start, for SHOW STATUS.
+    questions: AtomicU64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let statements =
+            |plan: &'static str| counter!("shardline_proxy_statements_total", "plan" => plan);
+        Metrics {
+            sessions: gauge!("shardline_proxy_sessions"),
+            connections: counter!("shardline_proxy_connections_total"),
+            statement_seconds: histogram!("shardline_proxy_statement_seconds"),
+            checkout_seconds: histogram!("shardline_proxy_checkout_seconds"),
+            single: statements("single"),
+            scatter: statements("scatter"),
+            write: statements("write"),
+            ddl: statements("ddl"),
+            session: statements("session"),
+            refused: statements("refused"),
+            questions: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a planned statement.
+    pub fn planned(&self, plan: &Plan) {
+        match plan {
+            Plan::Single(_) => self.single.increment(1),
+            Plan::Scatter(_) => self.scatter.increment(1),
+            Plan::Write(_) => self.write.increment(1),
+            Plan::Ddl(_) => self.ddl.increment(1),
+            Plan::Session(_) => self.session.increment(1),
+            Plan::Refuse(_) => self.refused.increment(1),
+        }
+    }
+
+    /// Counts a command.
+    pub fn question(&self) {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Commands since the start.
+    pub fn questions(&self) -> u64 {
+        self.questions.load(Ordering::Relaxed)
+    }
+
+    /// Counts an error that a client is told.
+    pub fn error(&self, error: &SqlError) {
+        counter!("shardline_proxy_errors_total", "error" => error.metric).increment(1);
+    }
+}

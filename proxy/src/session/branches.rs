@@ -1,0 +1,311 @@
+//! The backend connections of a session: taken from the pools, brought into the
+//! session's state and transaction, held while they are a part of it, and given back.
+
+use super::{
+    Session,
+    failure::{BackendFailure, Failure, server_error},
+    shared::shard_name,
+    transaction::{Access, Answer, Finish, Next, Verb},
+};
+use crate::{
+    backend::{BackendConnection, BackendError, PooledConnection},
+    error::SqlError,
+    execute::relay::{Interruption, interruption},
+};
+use shardline_model::id::ShardId;
+use shardline_wire::{ErrPacket, OkPacket, Status, command::Command, response::ERR};
+use smallvec::SmallVec;
+
+/// Connections that the session holds between statements.
+#[derive(Default)]
+pub(crate) struct Branches {
+    held: SmallVec<[PooledConnection; 2]>,
+    /// The shard whose connection has state that nothing can put back.
+    pinned: Option<ShardId>,
+}
+
+impl Branches {
+    fn take(&mut self, shard: ShardId) -> Option<PooledConnection> {
+        let at = self.held.iter().position(|connection| connection.shard() == shard)?;
+        Some(self.held.swap_remove(at))
+    }
+
+    fn put(&mut self, connection: PooledConnection) {
+        debug_assert!(self.held.iter().all(|held| held.shard() != connection.shard()));
+        self.held.push(connection);
+    }
+
+    /// The shard that the session is pinned to.
+    pub(crate) fn pinned(&self) -> Option<ShardId> {
+        self.pinned
+    }
+
+    /// The session stays on this shard's connection.
+    pub(crate) fn pin(&mut self, shard: ShardId) {
+        self.pinned = Some(shard);
+    }
+
+    /// Gives everything up: what is not clean is closed.
+    pub(crate) fn clear(&mut self) {
+        for connection in &mut self.held {
+            if self.pinned == Some(connection.shard()) {
+                connection.poison();
+            }
+        }
+        self.held.clear();
+        self.pinned = None;
+    }
+}
+
+/// How many answers come before a statement's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Entry {
+    preamble: usize,
+}
+
+impl Session {
+    /// A connection to the shard: the transaction's own, or one of the pool.
+    pub(crate) async fn connection(&mut self, shard: ShardId) -> Result<PooledConnection, Failure> {
+        if let Some(held) = self.branches.take(shard) {
+            return Ok(held);
+        }
+        let class = self.class();
+        let pools = self.shared.pools.clone();
+        let checkout = pools.checkout(shard, class);
+        tokio::pin!(checkout);
+        let taken = tokio::select! {
+            biased;
+            taken = &mut checkout => taken,
+            event = interruption(&mut self.client, &self.registration.kill, true) => {
+                return Err(match event {
+                    Interruption::Query => SqlError::interrupted().into(),
+                    Interruption::Lost(lost) => lost.into(),
+                });
+            }
+        };
+        taken.map_err(|error| match BackendFailure::from(error) {
+            BackendFailure::Told(error) => error.into(),
+            BackendFailure::Lost(reason) => {
+                SqlError::shard_unreachable(&self.shard_name(shard), &reason).into()
+            }
+        })
+    }
+
+    /// Queues what must come before a statement on the connection: the session's state,
+    /// BEGIN and savepoints.
+    pub(crate) async fn queue_entry(
+        &mut self,
+        connection: &mut BackendConnection,
+        access: Access,
+    ) -> Result<Entry, BackendFailure> {
+        connection.queue_restore(&self.state)?;
+        // A write outside a transaction cannot be taken back, so it does not leave before
+        // the state is known to be applied. With BEGIN between them it can.
+        let undoable = self.transaction.is_explicit();
+        if connection.is_restoring() && access == Access::Write && !undoable {
+            connection.apply(&self.state).await?;
+        }
+        let preamble = self.transaction.preamble(connection.shard());
+        for sql in &preamble {
+            connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
+        }
+        Ok(Entry { preamble: preamble.len() })
+    }
+
+    /// Reads the answers to what [`Session::queue_entry`] queued. The statement's own
+    /// answer is next.
+    pub(crate) async fn read_entry(
+        &mut self,
+        connection: &mut BackendConnection,
+        entry: Entry,
+    ) -> Result<(), BackendFailure> {
+        connection.finish_restore().await?;
+        for _ in 0..entry.preamble {
+            if let Err(error) = read_ok(connection).await? {
+                // The statement was sent behind it; closing the connection undoes it.
+                connection.poison();
+                return Err(BackendFailure::Told(error));
+            }
+        }
+        connection.response_resumes();
+        Ok(())
+    }
+
+    /// A statement's answer was read to its end: the connection is held, or goes back.
+    pub(crate) async fn leave(
+        &mut self,
+        mut connection: PooledConnection,
+        access: Access,
+        failed: bool,
+    ) -> Result<(), Failure> {
+        let shard = connection.shard();
+        if failed && self.transaction.is_transactional() {
+            // An ERR packet has no status flags: ask whether the transaction still lives.
+            if let Err(error) = connection.ping().await {
+                return Err(self.lost(shard, access, error).await);
+            }
+        }
+        let answer = Answer { in_transaction: connection.in_transaction(), failed };
+        match self.transaction.answered(shard, access, answer) {
+            Next::Hold => self.branches.put(connection),
+            Next::Release if self.branches.pinned == Some(shard) => self.branches.put(connection),
+            Next::Release => drop(connection),
+            Next::Ended(finish) => {
+                if self.branches.pinned == Some(shard) {
+                    self.branches.put(connection);
+                }
+                self.finish(finish).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a connection back that ran no statement of the client's.
+    pub(crate) fn hold_or_release(&mut self, connection: PooledConnection) {
+        let shard = connection.shard();
+        if self.transaction.is_branch(shard) || self.branches.pinned == Some(shard) {
+            self.branches.put(connection);
+        }
+    }
+
+    /// A connection broke during a statement: what the client is told. The other branches
+    /// of its transaction are rolled back.
+    pub(crate) async fn lost(
+        &mut self,
+        shard: ShardId,
+        access: Access,
+        error: impl Into<BackendFailure>,
+    ) -> Failure {
+        let reason = match error.into() {
+            BackendFailure::Told(error) => return error.into(),
+            BackendFailure::Lost(reason) => reason,
+        };
+        let name = self.shard_name(shard);
+        if self.branches.pinned == Some(shard) {
+            self.branches.pinned = None;
+        }
+        let in_transaction = self.transaction.is_open();
+        match self.transaction.lost(shard) {
+            Some(finish) => {
+                // Rolling back what is left: a failure there closes the connection, which
+                // rolls back too.
+                let _ = self.finish(finish).await;
+                SqlError::transaction_lost(&name, &reason).into()
+            }
+            // The branch had only just been sent its BEGIN: nothing of it was committed.
+            None if in_transaction && self.transaction.is_explicit() => {
+                let finish = self.transaction.finish(Verb::Rollback, super::transaction::Chain::No);
+                let _ = self.finish(finish).await;
+                SqlError::transaction_lost(&name, &reason).into()
+            }
+            None => SqlError::shard_lost(&name, &reason, access == Access::Write).into(),
+        }
+    }
+
+    /// COMMIT or ROLLBACK on all branches, at once; the written one decides the answer.
+    pub(crate) async fn finish(&mut self, finish: Finish) -> Result<(), Failure> {
+        let mut sent: SmallVec<[PooledConnection; 4]> = SmallVec::new();
+        let mut outcome = Ok(());
+        for shard in finish.readers.iter().copied().chain(finish.writer) {
+            let Some(mut connection) = self.branches.take(shard) else { continue };
+            let sql = finish.verb.sql();
+            connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
+            let flushed = connection.flush().await;
+            match flushed {
+                Ok(()) => sent.push(connection),
+                Err(error) => {
+                    outcome = outcome.and(self.finish_error(&finish, shard, error));
+                }
+            }
+        }
+        for mut connection in sent {
+            let shard = connection.shard();
+            match read_ok(&mut connection).await {
+                Ok(Ok(_)) => {
+                    if self.branches.pinned == Some(shard) {
+                        self.branches.put(connection);
+                    }
+                }
+                Ok(Err(error)) => {
+                    connection.poison();
+                    if finish.writer == Some(shard) {
+                        outcome = Err(error.into());
+                    }
+                }
+                Err(error) => outcome = outcome.and(self.finish_error(&finish, shard, error)),
+            }
+        }
+        outcome
+    }
+
+    /// A branch that breaks at the end of its transaction matters only when it was
+    /// written and is to be committed.
+    fn finish_error(
+        &self,
+        finish: &Finish,
+        shard: ShardId,
+        error: BackendError,
+    ) -> Result<(), Failure> {
+        let reason = match BackendFailure::from(error) {
+            BackendFailure::Told(error) => error.message_text(),
+            BackendFailure::Lost(reason) => reason,
+        };
+        match finish.verb {
+            Verb::Commit if finish.writer == Some(shard) => {
+                Err(SqlError::commit_unknown(&self.shard_name(shard), &reason).into())
+            }
+            Verb::Commit | Verb::Rollback => Ok(()),
+        }
+    }
+
+    /// Sends a statement to every branch and waits: SAVEPOINT and its kin.
+    pub(crate) async fn on_branches(&mut self, sql: &[u8]) -> Result<(), Failure> {
+        for shard in self.transaction.branches() {
+            let Some(mut connection) = self.branches.take(shard) else { continue };
+            match connection.query_ok(sql).await {
+                Ok(_) => self.branches.put(connection),
+                Err(BackendError::Server { error, .. }) => {
+                    self.branches.put(connection);
+                    return Err(server_error(&error).into());
+                }
+                Err(error) => return Err(self.lost(shard, Access::Read, error).await),
+            }
+        }
+        Ok(())
+    }
+
+    /// A shard's name for people.
+    pub(crate) fn shard_name(&self, shard: ShardId) -> String {
+        shard_name(&self.shared.meta.catalog(), shard)
+    }
+}
+
+/// Reads an answer that is an OK or an ERR packet.
+pub(crate) async fn read_ok(
+    connection: &mut BackendConnection,
+) -> Result<Result<OkPacket, SqlError>, BackendError> {
+    connection.wire().set_sequence(1);
+    let payload = match connection.wire().read_packet().await {
+        Ok(payload) => payload,
+        Err(error) => return Err(connection.broke(error)),
+    };
+    let capabilities = connection.capabilities();
+    if payload.first() == Some(&ERR) {
+        let error = match ErrPacket::decode(&payload) {
+            Ok(error) => error,
+            Err(source) => return Err(connection.unreadable(source)),
+        };
+        connection.response_failed();
+        return Ok(Err(server_error(&error)));
+    }
+    match OkPacket::decode(&payload, capabilities) {
+        Ok(ok) if ok.status.contains(Status::MORE_RESULTS) || payload.first() != Some(&0) => {
+            Err(connection.unexpected("something else than one OK"))
+        }
+        Ok(ok) => {
+            connection.response_ended(ok.status);
+            Ok(Ok(ok))
+        }
+        Err(source) => Err(connection.unreadable(source)),
+    }
+}

@@ -1,0 +1,239 @@
+//! One client's session: the command loop, and all state that a single server would keep
+//! for the connection. One task owns the client's socket and the backend connections.
+
+pub(crate) mod answer;
+pub(crate) mod branches;
+pub(crate) mod client;
+mod commands;
+mod ddl;
+pub(crate) mod diagnostics;
+pub(crate) mod failure;
+mod parameters;
+mod prepared;
+mod query;
+mod schema;
+mod session_statement;
+mod set;
+mod settings;
+pub(crate) mod shared;
+mod show;
+pub mod transaction;
+
+use crate::{
+    backend::ConnClass,
+    error::SqlError,
+    registry::{Kill, Registration},
+    state::SessionState,
+};
+use bytes::Bytes;
+use client::{Client, ClientLost};
+use diagnostics::Diagnostics;
+use failure::Failure;
+use prepared::Statements;
+use settings::Settings;
+use shardline_base::Shutdown;
+use shardline_model::catalog::Catalog;
+use shardline_router::{lexer::SqlMode, router::Scratch, template::SessionValues};
+use shardline_wire::{
+    auth::Scramble, capability::Capabilities, connection::ConnectionError, handshake::Login,
+    packet::FrameError,
+};
+use shared::Shared;
+use std::{sync::Arc, time::Duration};
+use transaction::Transaction;
+
+/// Where a result stands among the results of one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// The command has one result.
+    Only,
+    /// Others come after it.
+    MoreFollow,
+    /// Others came before it, none comes after it.
+    Last,
+}
+
+/// A client's session.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) client: Client,
+    pub(crate) registration: Registration,
+    pub(crate) user: String,
+    pub(crate) host: String,
+    /// The challenge of the greeting, for COM_CHANGE_USER.
+    scramble: Scramble,
+    /// What the session has set on the servers.
+    pub(crate) state: SessionState,
+    /// How statements are read, from `sql_mode`.
+    pub(crate) mode: SqlMode,
+    /// Variables of Shardline's own.
+    settings: Settings,
+    pub(crate) transaction: Transaction,
+    pub(crate) branches: branches::Branches,
+    statements: Statements,
+    /// LAST_INSERT_ID() and its kin.
+    pub(crate) values: SessionValues,
+    pub(crate) diagnostics: Diagnostics,
+    /// The router's buffers.
+    scratch: Scratch,
+    /// COM_SET_OPTION may turn several statements in one command on and off.
+    multi_statements: bool,
+}
+
+/// A client that was let in.
+pub(crate) struct Admitted {
+    pub(crate) client: Client,
+    pub(crate) registration: Registration,
+    pub(crate) login: Login,
+    pub(crate) host: String,
+    pub(crate) scramble: Scramble,
+}
+
+impl Session {
+    /// The session of a client that has proved who it is.
+    ///
+    /// # Errors
+    /// Its database does not exist.
+    pub(crate) fn new(shared: Arc<Shared>, admitted: Admitted) -> Result<Self, (Client, SqlError)> {
+        let Admitted { client, registration, login, host, scramble } = admitted;
+        let statements = Statements::new(&shared.config.limits);
+        let names = settings::names_of_collation(login.charset.into());
+        let mut session = Session {
+            multi_statements: client.capabilities.contains(Capabilities::MULTI_STATEMENTS),
+            user: login.user.clone(),
+            host: host.clone(),
+            scramble,
+            state: SessionState::new(names, None),
+            mode: SqlMode::default(),
+            settings: Settings::default(),
+            transaction: Transaction::default(),
+            branches: branches::Branches::default(),
+            statements,
+            values: SessionValues {
+                connection_id: registration.id.into(),
+                user: format!("{}@{host}", login.user),
+                current_user: format!("{}@%", login.user),
+                ..SessionValues::default()
+            },
+            diagnostics: Diagnostics::default(),
+            scratch: Scratch::new(),
+            shared,
+            client,
+            registration,
+        };
+        session.registration.set_user(&session.user);
+        if let Some(database) = login.database.as_deref().filter(|name| !name.is_empty()) {
+            if let Err(error) = session.use_database(database) {
+                return Err((session.client, error));
+            }
+        }
+        Ok(session)
+    }
+
+    /// Serves commands until the client leaves, is killed, or the proxy is drained.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let reason = loop {
+            let command = match self.next_command(&shutdown).await {
+                Ok(command) => command,
+                Err(lost) => break lost,
+            };
+            self.shared.metrics.question();
+            let started = std::time::Instant::now();
+            let outcome = self.command(command).await;
+            self.shared.metrics.statement_seconds.record(started.elapsed().as_secs_f64());
+            if let Err(lost) = self.conclude(outcome).await {
+                break lost;
+            }
+            self.registration.idle();
+        };
+        tracing::debug!(session = self.registration.id, %reason, "session ended");
+        self.branches.clear();
+    }
+
+    /// The next command. A drain ends a session that is idle and outside a transaction.
+    async fn next_command(&mut self, shutdown: &Shutdown) -> Result<Bytes, ClientLost> {
+        let timeout = self.settings.idle_timeout(&self.shared.config.limits);
+        loop {
+            let drain = shutdown.is_triggered() && !self.transaction.is_open();
+            if drain {
+                self.client.connection.set_sequence(0);
+                return Err(self.goodbye(SqlError::shutting_down()).await);
+            }
+            let open = self.transaction.is_open();
+            tokio::select! {
+                biased;
+                command = self.client.connection.read_command() => {
+                    return match command {
+                        Ok(command) => {
+                            self.registration.kill.rearm();
+                            Ok(command)
+                        }
+                        Err(ConnectionError::Frame(error)) => Err(self.bad_frame(error).await),
+                        Err(error) => Err(error.into()),
+                    };
+                }
+                () = self.registration.kill.connection_killed() => {
+                    self.client.connection.set_sequence(0);
+                    return Err(self.goodbye(SqlError::connection_killed()).await);
+                }
+                () = shutdown.triggered(), if !open => {}
+                () = tokio::time::sleep(timeout) => return Err(ClientLost::Idle),
+            }
+        }
+    }
+
+    async fn bad_frame(&mut self, error: FrameError) -> ClientLost {
+        let told = match error {
+            FrameError::TooLarge { limit } => SqlError::packet_too_large(limit),
+            FrameError::OutOfOrder { .. } => SqlError::packets_out_of_order(),
+        };
+        self.goodbye(told).await
+    }
+
+    /// Tells the client why the connection ends, if it listens.
+    async fn goodbye(&mut self, error: SqlError) -> ClientLost {
+        self.shared.metrics.error(&error);
+        self.client.queue_error(&error);
+        let told = tokio::time::timeout(GOODBYE_TIMEOUT, self.client.connection.shutdown());
+        // The client may be gone already.
+        let _ = told.await;
+        ClientLost::Told
+    }
+
+    /// Sends what is left of the answer, or the error.
+    async fn conclude(&mut self, outcome: Result<(), Failure>) -> Result<(), ClientLost> {
+        match outcome {
+            Ok(()) | Err(Failure::Answered) => {}
+            Err(Failure::Client(lost)) => return Err(lost),
+            Err(Failure::Sql(error)) => {
+                self.shared.metrics.error(&error);
+                self.diagnostics.error(&error);
+                self.values.row_count = -1;
+                self.client.queue_error(&error);
+            }
+        }
+        if self.registration.kill.state() == Some(Kill::Connection) {
+            return Err(ClientLost::Killed);
+        }
+        self.client.flush(&self.registration.kill).await
+    }
+
+    /// What the session needs of its backend connections.
+    pub(crate) fn class(&self) -> ConnClass {
+        let has = |flag| self.client.capabilities.contains(flag);
+        ConnClass {
+            deprecate_eof: has(Capabilities::DEPRECATE_EOF),
+            found_rows: has(Capabilities::FOUND_ROWS),
+            session_track: has(Capabilities::SESSION_TRACK),
+            database: self.state.database().is_some(),
+        }
+    }
+
+    /// The catalog as it is now: taken once for each statement.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.shared.meta.catalog()
+    }
+}
+
+/// How long a client may take to read why its connection ends.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,54 @@
+//! What all sessions of a proxy share.
+
+use crate::{
+    auto_increment::Sequences, backend::PoolSet, config::ProxyConfig, error::SqlError,
+    metrics::Metrics, registry::Registry,
+};
+use arc_swap::ArcSwapOption;
+use shardline_meta_client::{MetaClient, ProxyLease};
+use shardline_model::{catalog::Catalog, id::ShardId};
+use shardline_router::router::Router;
+use shardline_wire::server::ServerConfig;
+use std::sync::Arc;
+
+/// The proxy, as its sessions see it.
+pub(crate) struct Shared {
+    /// Configuration.
+    pub(crate) config: ProxyConfig,
+    /// The metadata service.
+    pub(crate) meta: Arc<MetaClient>,
+    /// The lease, while there is one.
+    pub(crate) lease: ArcSwapOption<ProxyLease>,
+    /// Plans.
+    pub(crate) router: Router,
+    /// Connections to the shards.
+    pub(crate) pools: Arc<PoolSet>,
+    /// The sessions.
+    pub(crate) registry: Arc<Registry>,
+    /// AUTO_INCREMENT numbers.
+    pub(crate) sequences: Sequences,
+    /// Metrics.
+    pub(crate) metrics: Metrics,
+    /// How clients log in.
+    pub(crate) wire: ServerConfig,
+    /// One schema change at a time in this proxy.
+    pub(crate) schema_change: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// Whether this proxy may serve.
+    ///
+    /// # Errors
+    /// It has no valid lease.
+    pub(crate) fn check_lease(&self) -> Result<(), SqlError> {
+        match &*self.lease.load() {
+            Some(lease) if lease.valid() => Ok(()),
+            _ => Err(SqlError::no_lease()),
+        }
+    }
+}
+
+/// A shard's name for people.
+pub(crate) fn shard_name(catalog: &Catalog, shard: ShardId) -> String {
+    catalog.shards.get(&shard).map_or_else(|| shard.to_string(), |found| found.name.clone())
+}

@@ -1,0 +1,545 @@
+//! The transaction of a session, as a pure state machine: what a statement may do, what
+//! must be sent before it on a shard that joins, and what follows from a shard's answer.
+//! No I/O: `session/branches.rs` drives it.
+//!
+//! BEGIN is lazy. A shard becomes a *branch* when the first statement reaches it; the
+//! BEGIN and the savepoints set so far travel in front of that statement. One shard may
+//! be written in one transaction.
+
+use crate::error::SqlError;
+use shardline_model::id::ShardId;
+use smallvec::SmallVec;
+
+/// How many savepoints one transaction keeps.
+pub const SAVEPOINTS_MAX: usize = 1_024;
+
+/// The transaction state of one session.
+#[derive(Debug)]
+pub struct Transaction {
+    autocommit: bool,
+    next: Characteristics,
+    open: Option<Open>,
+}
+
+/// Isolation level and access mode, as SQL text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Characteristics {
+    isolation: Option<String>,
+    access: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// Opened by BEGIN; otherwise by the first statement under autocommit = 0.
+    explicit: bool,
+    consistent_snapshot: bool,
+    characteristics: Characteristics,
+    savepoints: Vec<Savepoint>,
+    branches: SmallVec<[ShardId; 4]>,
+    writer: Option<ShardId>,
+}
+
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    /// The shard that had been written when it was set.
+    writer: Option<ShardId>,
+}
+
+/// What a statement does to the shards it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It changes no rows.
+    Read,
+    /// It changes rows.
+    Write,
+}
+
+/// What a shard answered at the end of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The server's IN_TRANS flag afterwards.
+    pub in_transaction: bool,
+    /// Whether the statement failed.
+    pub failed: bool,
+}
+
+/// What becomes of the connection, and of the other branches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The connection holds nothing of a transaction.
+    Release,
+    /// The connection is a branch of the open transaction.
+    Hold,
+    /// The server ended the transaction by itself (an implicit commit, or a rollback
+    /// such as after a deadlock): the same is done on the other branches.
+    Ended(Finish),
+}
+
+/// How a transaction ends, as the driver does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// COMMIT or ROLLBACK.
+    pub verb: Verb,
+    /// Branches that were only read.
+    pub readers: SmallVec<[ShardId; 4]>,
+    /// The branch that was written: its answer is the client's.
+    pub writer: Option<ShardId>,
+}
+
+/// The two ends of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Keep the changes.
+    Commit,
+    /// Undo them.
+    Rollback,
+}
+
+impl Verb {
+    /// The statement.
+    pub fn sql(self) -> &'static [u8] {
+        match self {
+            Verb::Commit => b"COMMIT",
+            Verb::Rollback => b"ROLLBACK",
+        }
+    }
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Transaction { autocommit: true, next: Characteristics::default(), open: None }
+    }
+}
+
+impl Transaction {
+    /// The session's autocommit mode.
+    pub fn autocommit(&self) -> bool {
+        self.autocommit
+    }
+
+    /// Whether the client is told that a transaction is open.
+    pub fn is_open(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.explicit || !open.branches.is_empty())
+    }
+
+    /// Whether the open transaction was begun READ ONLY.
+    pub fn is_read_only(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.characteristics.access.as_deref() == Some("READ ONLY"))
+    }
+
+    /// Whether BEGIN opened the transaction, so that a shard's BEGIN precedes whatever it
+    /// is sent.
+    pub fn is_explicit(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.explicit)
+    }
+
+    /// The shards that take part in the open transaction.
+    pub fn branches(&self) -> SmallVec<[ShardId; 4]> {
+        self.open.as_ref().map(|open| open.branches.clone()).unwrap_or_default()
+    }
+
+    /// Whether statements now run inside a transaction: BEGIN, or autocommit = 0.
+    pub fn is_transactional(&self) -> bool {
+        self.open.is_some() || !self.autocommit
+    }
+
+    /// Whether the shard is a branch of the open transaction.
+    pub fn is_branch(&self, shard: ShardId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.branches.contains(&shard))
+    }
+
+    /// A shard that the transaction has already touched: where a statement that may run
+    /// anywhere goes.
+    pub fn preferred(&self) -> Option<ShardId> {
+        let open = self.open.as_ref()?;
+        open.writer.or_else(|| open.branches.first().copied())
+    }
+
+    /// Whether a statement on one shard may run now.
+    ///
+    /// # Errors
+    /// A second shard would be written.
+    pub fn admit(&self, shard: ShardId, access: Access) -> Result<(), SqlError> {
+        let writer = self.open.as_ref().and_then(|open| open.writer);
+        match (access, writer) {
+            (Access::Write, Some(writer)) if writer != shard => {
+                Err(SqlError::second_shard_written(writer, shard))
+            }
+            (Access::Read | Access::Write, _) => Ok(()),
+        }
+    }
+
+    /// What is sent on the shard's connection before the next statement there.
+    pub fn preamble(&self, shard: ShardId) -> SmallVec<[Vec<u8>; 2]> {
+        let mut statements = SmallVec::new();
+        let Some(open) = &self.open else {
+            statements.extend(self.next.set_transaction());
+            return statements;
+        };
+        if open.branches.contains(&shard) {
+            return statements;
+        }
+        if open.explicit {
+            statements.extend(open.characteristics.set_isolation());
+            statements.push(open.start_transaction());
+        } else {
+            statements.extend(open.characteristics.set_transaction());
+        }
+        statements.extend(open.savepoints.iter().map(|point| savepoint_sql(&point.name)));
+        statements
+    }
+
+    /// A statement ran on a shard; `Access::Write` makes it the one that is written.
+    pub fn answered(&mut self, shard: ShardId, access: Access, answer: Answer) -> Next {
+        if self.open.is_none() {
+            let characteristics = std::mem::take(&mut self.next);
+            if !answer.in_transaction {
+                return Next::Release;
+            }
+            self.open = Some(Open { characteristics, ..Open::default() });
+        }
+        let Some(open) = &mut self.open else { return Next::Release };
+        if answer.in_transaction {
+            if !open.branches.contains(&shard) {
+                open.branches.push(shard);
+            }
+            if access == Access::Write && open.writer.is_none() {
+                open.writer = Some(shard);
+            }
+            return Next::Hold;
+        }
+        if !open.explicit && !open.branches.contains(&shard) {
+            return Next::Release;
+        }
+        open.branches.retain(|branch| *branch != shard);
+        if open.writer == Some(shard) {
+            open.writer = None;
+        }
+        let verb = if answer.failed { Verb::Rollback } else { Verb::Commit };
+        Next::Ended(self.finish(verb, Chain::No))
+    }
+
+    /// A shard's connection is gone. True when it held a part of the transaction; the
+    /// transaction is then over, and the other branches must be rolled back.
+    pub fn lost(&mut self, shard: ShardId) -> Option<Finish> {
+        if !self.is_branch(shard) {
+            return None;
+        }
+        let mut finish = self.finish(Verb::Rollback, Chain::No);
+        finish.readers.retain(|branch| *branch != shard);
+        finish.writer = finish.writer.filter(|writer| *writer != shard);
+        Some(finish)
+    }
+
+    /// BEGIN or START TRANSACTION; the finish of the transaction before it comes first.
+    pub fn begin(&mut self, read_only: bool, consistent_snapshot: bool) -> Finish {
+        let finish = self.finish(Verb::Commit, Chain::No);
+        let mut characteristics = std::mem::take(&mut self.next);
+        if read_only {
+            characteristics.access = Some("READ ONLY".into());
+        }
+        self.open =
+            Some(Open { explicit: true, consistent_snapshot, characteristics, ..Open::default() });
+        finish
+    }
+
+    /// COMMIT or ROLLBACK: how it is done on the branches. The state is already that of
+    /// after it.
+    pub fn finish(&mut self, verb: Verb, chain: Chain) -> Finish {
+        let open = self.open.take().unwrap_or_default();
+        if chain == Chain::Yes {
+            let characteristics = open.characteristics;
+            self.open = Some(Open { explicit: true, characteristics, ..Open::default() });
+        }
+        let readers =
+            open.branches.iter().copied().filter(|shard| open.writer != Some(*shard)).collect();
+        Finish { verb, readers, writer: open.writer }
+    }
+
+    /// `SET autocommit`: turning it on commits what is open.
+    pub fn set_autocommit(&mut self, on: bool) -> Option<Finish> {
+        let turned_on = on && !self.autocommit;
+        self.autocommit = on;
+        turned_on.then(|| self.finish(Verb::Commit, Chain::No))
+    }
+
+    /// `SET TRANSACTION ...` without a scope: for the next transaction only.
+    ///
+    /// # Errors
+    /// A transaction is open.
+    pub fn set_next(&mut self, characteristics: &str) -> Result<(), SqlError> {
+        if self.is_open() {
+            return Err(SqlError::transaction_in_progress());
+        }
+        for part in characteristics.split(',') {
+            let part = part.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_uppercase();
+            if part.starts_with("READ ") && !part.starts_with("READ COMMITTED") {
+                self.next.access = Some(part);
+            } else {
+                self.next.isolation = Some(part);
+            }
+        }
+        Ok(())
+    }
+
+    /// `SAVEPOINT name`. True: it is to be sent to every branch.
+    ///
+    /// # Errors
+    /// Too many savepoints.
+    pub fn savepoint(&mut self, name: &str) -> Result<bool, SqlError> {
+        if self.open.is_none() {
+            if self.autocommit {
+                return Ok(false);
+            }
+            let characteristics = std::mem::take(&mut self.next);
+            self.open = Some(Open { characteristics, ..Open::default() });
+        }
+        let Some(open) = &mut self.open else { return Ok(false) };
+        open.savepoints.retain(|point| !same_name(&point.name, name));
+        if open.savepoints.len() >= SAVEPOINTS_MAX {
+            return Err(SqlError::not_supported(
+                format!("this transaction has {SAVEPOINTS_MAX} savepoints"),
+                "RELEASE SAVEPOINT what is no longer needed",
+            ));
+        }
+        open.savepoints.push(Savepoint { name: name.to_owned(), writer: open.writer });
+        Ok(true)
+    }
+
+    /// `ROLLBACK TO name`: to be sent to every branch.
+    ///
+    /// # Errors
+    /// No such savepoint.
+    pub fn rollback_to(&mut self, name: &str) -> Result<(), SqlError> {
+        let (open, at) = self.find_savepoint(name)?;
+        open.savepoints.truncate(at + 1);
+        open.writer = open.savepoints[at].writer;
+        Ok(())
+    }
+
+    /// `RELEASE SAVEPOINT name`: to be sent to every branch.
+    ///
+    /// # Errors
+    /// No such savepoint.
+    pub fn release_savepoint(&mut self, name: &str) -> Result<(), SqlError> {
+        let (open, at) = self.find_savepoint(name)?;
+        open.savepoints.truncate(at);
+        Ok(())
+    }
+
+    fn find_savepoint(&mut self, name: &str) -> Result<(&mut Open, usize), SqlError> {
+        let missing = || SqlError::no_such_savepoint(name);
+        let open = self.open.as_mut().ok_or_else(missing)?;
+        let at = open.savepoints.iter().position(|point| same_name(&point.name, name));
+        let at = at.ok_or_else(missing)?;
+        Ok((open, at))
+    }
+}
+
+/// Whether a new transaction of the same kind begins at once (`AND CHAIN`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+impl Open {
+    fn start_transaction(&self) -> Vec<u8> {
+        let mut sql = b"START TRANSACTION".to_vec();
+        let mut separator = " ";
+        if self.consistent_snapshot {
+            sql.extend_from_slice(b" WITH CONSISTENT SNAPSHOT");
+            separator = ", ";
+        }
+        if let Some(access) = &self.characteristics.access {
+            sql.extend_from_slice(separator.as_bytes());
+            sql.extend_from_slice(access.as_bytes());
+        }
+        sql
+    }
+}
+
+impl Characteristics {
+    fn set_isolation(&self) -> Option<Vec<u8>> {
+        self.isolation.as_ref().map(|level| format!("SET TRANSACTION {level}").into_bytes())
+    }
+
+    fn set_transaction(&self) -> Option<Vec<u8>> {
+        let parts: Vec<&str> =
+            self.isolation.iter().chain(&self.access).map(String::as_str).collect();
+        (!parts.is_empty()).then(|| format!("SET TRANSACTION {}", parts.join(", ")).into_bytes())
+    }
+}
+
+/// `SAVEPOINT name`, quoted.
+pub fn savepoint_sql(name: &str) -> Vec<u8> {
+    format!("SAVEPOINT {}", quoted(name)).into_bytes()
+}
+
+/// `ROLLBACK TO SAVEPOINT name`, quoted.
+pub fn rollback_to_sql(name: &str) -> Vec<u8> {
+    format!("ROLLBACK TO SAVEPOINT {}", quoted(name)).into_bytes()
+}
+
+/// `RELEASE SAVEPOINT name`, quoted.
+pub fn release_sql(name: &str) -> Vec<u8> {
+    format!("RELEASE SAVEPOINT {}", quoted(name)).into_bytes()
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn same_name(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S1: ShardId = ShardId(1);
+    const S2: ShardId = ShardId(2);
+    const INSIDE: Answer = Answer { in_transaction: true, failed: false };
+    const OUTSIDE: Answer = Answer { in_transaction: false, failed: false };
+
+    fn preamble(transaction: &Transaction, shard: ShardId) -> Vec<String> {
+        let statements = transaction.preamble(shard);
+        statements.into_iter().map(|sql| String::from_utf8(sql).unwrap()).collect()
+    }
+
+    #[test]
+    fn autocommit_statements_release_their_connection() {
+        let mut transaction = Transaction::default();
+        assert!(preamble(&transaction, S1).is_empty());
+        assert_eq!(transaction.answered(S1, Access::Write, OUTSIDE), Next::Release);
+        assert!(!transaction.is_open());
+    }
+
+    #[test]
+    fn begin_travels_before_the_first_statement_only() {
+        let mut transaction = Transaction::default();
+        transaction.begin(false, false);
+        assert!(transaction.is_open());
+        assert_eq!(preamble(&transaction, S1), ["START TRANSACTION"]);
+        assert_eq!(transaction.answered(S1, Access::Read, INSIDE), Next::Hold);
+        assert!(preamble(&transaction, S1).is_empty());
+        assert_eq!(preamble(&transaction, S2), ["START TRANSACTION"]);
+    }
+
+    #[test]
+    fn a_shard_that_joins_late_gets_the_savepoints() {
+        let mut transaction = Transaction::default();
+        transaction.begin(true, true);
+        transaction.savepoint("a").unwrap();
+        transaction.savepoint("b`").unwrap();
+        transaction.savepoint("A").unwrap();
+        let expected = [
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            "SAVEPOINT `b```",
+            "SAVEPOINT `A`",
+        ];
+        assert_eq!(preamble(&transaction, S1), expected);
+    }
+
+    #[test]
+    fn a_second_written_shard_is_refused_and_the_first_goes_on() {
+        let mut transaction = Transaction::default();
+        transaction.begin(false, false);
+        transaction.answered(S1, Access::Write, INSIDE);
+        assert_eq!(transaction.admit(S2, Access::Write).unwrap_err().number, 1235);
+        assert!(transaction.admit(S2, Access::Read).is_ok());
+        assert!(transaction.admit(S1, Access::Write).is_ok());
+    }
+
+    #[test]
+    fn rolling_back_to_a_savepoint_before_the_first_write_frees_the_writer() {
+        let mut transaction = Transaction::default();
+        transaction.begin(false, false);
+        transaction.savepoint("a").unwrap();
+        transaction.answered(S1, Access::Write, INSIDE);
+        transaction.rollback_to("a").unwrap();
+        assert!(transaction.admit(S2, Access::Write).is_ok());
+        transaction.release_savepoint("a").unwrap();
+        assert_eq!(transaction.rollback_to("a").unwrap_err().number, 1305);
+    }
+
+    #[test]
+    fn commit_names_readers_and_the_writer() {
+        let mut transaction = Transaction::default();
+        transaction.begin(false, false);
+        transaction.answered(S2, Access::Read, INSIDE);
+        transaction.answered(S1, Access::Write, INSIDE);
+        let finish = transaction.finish(Verb::Commit, Chain::No);
+        assert_eq!(finish.writer, Some(S1));
+        assert_eq!(finish.readers.as_slice(), [S2]);
+        assert!(!transaction.is_open());
+    }
+
+    #[test]
+    fn chain_keeps_the_characteristics() {
+        let mut transaction = Transaction::default();
+        transaction.set_next("isolation level  read committed").unwrap();
+        transaction.begin(true, false);
+        transaction.finish(Verb::Commit, Chain::Yes);
+        assert_eq!(
+            preamble(&transaction, S1),
+            ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ ONLY"]
+        );
+        assert!(transaction.set_next("READ WRITE").is_err());
+    }
+
+    #[test]
+    fn set_transaction_reaches_the_next_autocommit_statement_only() {
+        let mut transaction = Transaction::default();
+        transaction.set_next("ISOLATION LEVEL SERIALIZABLE, READ ONLY").unwrap();
+        let expected = ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"];
+        assert_eq!(preamble(&transaction, S1), expected);
+        transaction.answered(S1, Access::Read, OUTSIDE);
+        assert!(preamble(&transaction, S1).is_empty());
+    }
+
+    #[test]
+    fn without_autocommit_the_server_says_when_a_transaction_is_open() {
+        let mut transaction = Transaction::default();
+        assert_eq!(transaction.set_autocommit(false), None);
+        assert_eq!(transaction.answered(S1, Access::Read, OUTSIDE), Next::Release);
+        assert!(!transaction.is_open());
+        assert_eq!(transaction.answered(S1, Access::Write, INSIDE), Next::Hold);
+        assert!(transaction.is_open());
+        assert_eq!(transaction.answered(S2, Access::Read, OUTSIDE), Next::Release);
+        let finish = transaction.set_autocommit(true).unwrap();
+        assert_eq!((finish.verb, finish.writer), (Verb::Commit, Some(S1)));
+    }
+
+    #[test]
+    fn a_deadlock_on_one_shard_rolls_the_others_back() {
+        let mut transaction = Transaction::default();
+        transaction.begin(false, false);
+        transaction.answered(S1, Access::Read, INSIDE);
+        transaction.answered(S2, Access::Write, INSIDE);
+        let deadlock = Answer { in_transaction: false, failed: true };
+        let next = transaction.answered(S2, Access::Write, deadlock);
+        let Next::Ended(finish) = next else { panic!("{next:?}") };
+        assert_eq!(finish.verb, Verb::Rollback);
+        assert_eq!((finish.readers.as_slice(), finish.writer), ([S1].as_slice(), None));
+        assert!(!transaction.is_open());
+    }
+
+    #[test]
+    fn a_lost_branch_ends_the_transaction() {
+        let mut transaction = Transaction::default();
+        transaction.begin(false, false);
+        transaction.answered(S1, Access::Read, INSIDE);
+        assert_eq!(transaction.lost(S2), None);
+        assert!(transaction.is_open());
+        let finish = transaction.lost(S1).unwrap();
+        assert!(finish.readers.is_empty() && finish.writer.is_none());
+        assert!(!transaction.is_open());
+    }
+}
