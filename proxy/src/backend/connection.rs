@@ -84,6 +84,8 @@ pub struct BackendConnection {
     applied: SessionState,
     /// Restore commands whose answers are outstanding, and the state they make.
     restoring: Option<(usize, SessionState)>,
+    /// The number of the packet that answers the session's own command.
+    after_command: u8,
     /// SET TRANSACTION was sent and no transaction has begun since.
     characteristics_pending: bool,
     statements: Statements,
@@ -109,6 +111,7 @@ impl BackendConnection {
             condition: Condition::Quiet,
             applied: SessionState::new(Names::utf8mb4(), None),
             restoring: None,
+            after_command: 1,
             characteristics_pending: false,
             statements: Statements::new(statements_max),
         }
@@ -185,9 +188,11 @@ impl BackendConnection {
     }
 
     /// Answers to what went before it were read; that of the session's own command is next.
+    /// Its number is the one that [`Self::finish_restore`] found: a large command has
+    /// several packets.
     pub fn response_resumes(&mut self) {
         self.mark_answering();
-        self.connection.set_sequence(1);
+        self.connection.set_sequence(self.after_command);
     }
 
     /// The answer was read to its end, and was an error: its packet has no status.
@@ -305,9 +310,9 @@ impl BackendConnection {
     /// # Errors
     /// When the server refused a setting; the connection is of no use then.
     pub async fn finish_restore(&mut self) -> Result<(), BackendError> {
+        // Where the session's own command ended.
+        self.after_command = self.connection.sequence();
         let Some((answers, applied)) = self.restoring.take() else { return Ok(()) };
-        // Where the session's own command ended: a large one has several packets.
-        let after_command = self.connection.sequence();
         for _ in 0..answers {
             self.connection.set_sequence(1);
             match self.read_ok().await {
@@ -319,7 +324,7 @@ impl BackendConnection {
                 Err(error) => return Err(error),
             }
         }
-        self.connection.set_sequence(after_command);
+        self.connection.set_sequence(self.after_command);
         self.applied = applied;
         Ok(())
     }
