@@ -13,8 +13,9 @@ mod explain;
 mod golden;
 pub mod lexer;
 mod parse;
+mod pieces;
 pub mod plan;
-pub mod planner;
+mod planner;
 #[cfg(test)]
 mod properties;
 pub mod refusal;

@@ -45,6 +45,9 @@ struct Builder<'a> {
     values: Values<'a>,
     splicer: Splicer<'a>,
     hidden: Vec<Vec<u8>>,
+    /// Hidden columns stand in groups: each is put into MIN, which is valid under
+    /// ONLY_FULL_GROUP_BY and gives a key's own value.
+    in_groups: bool,
 }
 
 fn refuse<T>(reason: &str, hint: &str) -> Result<T, Refusal> {
@@ -59,7 +62,8 @@ pub(crate) fn build<'a>(
     values: Values<'a>,
     splicer: Splicer<'a>,
 ) -> Result<Built, Refusal> {
-    let mut builder = Builder { form, pieces, values, splicer, hidden: Vec::new() };
+    let mut builder =
+        Builder { form, pieces, values, splicer, hidden: Vec::new(), in_groups: false };
     let merge = builder.merge()?;
     Ok(builder.finish(merge))
 }
@@ -132,13 +136,14 @@ impl Builder<'_> {
             );
         }
         let mut grouping = Grouping { keys: Vec::new(), aggregates: Vec::new() };
-        for key in keys {
-            grouping.keys.extend(self.sort_column(key, false)?);
-        }
         for index in 0..self.form.items.len() {
             if let Some(aggregate) = self.aggregate(index, keys.is_empty())? {
                 grouping.aggregates.push(aggregate);
             }
+        }
+        self.in_groups = true;
+        for key in keys {
+            grouping.keys.extend(self.sort_column(key, false)?);
         }
         let mut merge = Merge::default();
         for item in &self.form.shape.order_by {
@@ -305,12 +310,12 @@ impl Builder<'_> {
                 return Ok(KeyTarget::Column(bound));
             }
         }
-        self.check_aliases(expr.clone())?;
+        self.check_aliases(expr.clone(), order)?;
         Ok(KeyTarget::Expr(expr))
     }
 
     /// A select list cannot refer to its own aliases, so hidden columns cannot either.
-    fn check_aliases(&self, expr: Range<usize>) -> Result<(), Refusal> {
+    fn check_aliases(&self, expr: Range<usize>, order: bool) -> Result<(), Refusal> {
         let facts = &self.form.facts;
         let aliased = |index: usize| {
             let qualified = index > 0 && self.pieces.is(index - 1, TokenKind::Dot);
@@ -322,7 +327,9 @@ impl Builder<'_> {
             let item = self.form.items.iter().find(named)?;
             let column = column_at(self.pieces, index..index + 1, facts);
             let same = matches!((column, &item.kind), (Some(a), ItemKind::Column(b)) if a == *b);
-            (!same).then(|| name.into_owned())
+            // GROUP BY takes the column, as a hidden column does.
+            let hidden = column.is_some() && !order;
+            (!same && !hidden).then(|| name.into_owned())
         };
         if let Some(alias) = expr.into_iter().find_map(aliased) {
             return Err(Refusal::not_supported(
@@ -434,7 +441,7 @@ impl Builder<'_> {
         let instance = &facts.instances[bound.instance];
         let column = facts.definition(bound).map(|column| column.name.as_str()).unwrap_or_default();
         let text = format!("{}.{}", quoted(&instance.name), quoted(column)).into_bytes();
-        let kind = facts.definition(bound).map(|column| super::item::column_comparison_of(column));
+        let kind = facts.definition(bound).map(super::item::column_comparison_of);
         (text, kind.unwrap_or(Comparison::Unknown))
     }
 
@@ -468,6 +475,10 @@ impl Builder<'_> {
     }
 
     fn hidden(&mut self, text: Vec<u8>) -> ColumnRef {
+        let text = match self.in_groups {
+            true => [b"MIN(", text.as_slice(), b")"].concat(),
+            false => text,
+        };
         let found = self.hidden.iter().position(|before| *before == text);
         ColumnRef::Hidden(found.unwrap_or_else(|| {
             self.hidden.push(text);

@@ -90,3 +90,58 @@ fn long_chains_do_not_overflow_the_stack() {
     };
     std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
 }
+
+/// A template made from one text is bound to another of the same fingerprint.
+#[test]
+fn templates_bind_other_texts() {
+    let catalog = catalog::catalog(3);
+    let pairs = [
+        (
+            "SELECT owner FROM accounts WHERE owner = 'x' ORDER BY 1 LIMIT 3",
+            "SELECT owner FROM  accounts /* c */ WHERE owner = 'a' 'longer''one' ORDER BY 1 LIMIT 300",
+        ),
+        (
+            "INSERT INTO transfers (account_id, amount) VALUES (1, 2), (3, 4)",
+            "INSERT INTO transfers (account_id, amount) VALUES (1000000, 22), (  -- c\n 31, 44)",
+        ),
+        (
+            "SELECT id, USER() FROM accounts WHERE id = 1",
+            "SELECT id, USER() FROM accounts WHERE id = 123456",
+        ),
+        ("UPDATE accounts SET owner = 'x'", "UPDATE accounts SET owner = 'xyz'"),
+    ];
+    for (first, second) in pairs {
+        let case = Case::default();
+        let direct = plan(&case, &catalog, second.as_bytes()).unwrap();
+        assert_eq!(rebound(&case, &catalog, first, second), direct, "{second}");
+    }
+}
+
+fn rebound(
+    case: &Case,
+    catalog: &shardline_model::catalog::Catalog,
+    first: &str,
+    second: &str,
+) -> Plan {
+    let view = crate::view::SessionView {
+        database: case.database.as_deref(),
+        sql_mode: case.mode,
+        allow_explicit_ids: case.explicit,
+    };
+    let tokens = crate::lexer::Lexer::tokenize(first.as_bytes(), case.mode).unwrap();
+    let template = crate::planner::plan(&tokens, &view, catalog).unwrap();
+    let (mut one, mut two) = (crate::digest::Digest::new(), crate::digest::Digest::new());
+    one.scan(first.as_bytes(), case.mode).unwrap();
+    two.scan(second.as_bytes(), case.mode).unwrap();
+    assert_eq!(one.fingerprint, two.fingerprint);
+    let session = crate::planner::tests::session();
+    let input = crate::template::BindInput {
+        sql: second.as_bytes(),
+        literals: &two.literals,
+        params: None,
+        session: &session,
+        catalog,
+        ids: Some(1001..2000),
+    };
+    template.bind(&input).unwrap()
+}
