@@ -98,12 +98,18 @@ impl Session {
         connection: &mut BackendConnection,
         access: Access,
     ) -> Result<Entry, BackendFailure> {
+        if !connection.wire().buffered().is_empty() {
+            // Whatever it is, it would be taken for the answer to this statement.
+            connection.poison();
+            return Err(BackendFailure::Lost("the server spoke out of turn".into()));
+        }
         connection.queue_restore(&self.state)?;
         // A write outside a transaction cannot be taken back, so it does not leave before
         // the state is known to be applied. With BEGIN between them it can.
         let undoable = self.transaction.is_explicit();
         if connection.is_restoring() && access == Access::Write && !undoable {
-            connection.apply(&self.state).await?;
+            connection.flush().await?;
+            connection.finish_restore().await?;
         }
         let preamble = self.transaction.preamble(connection.shard());
         for sql in &preamble {

@@ -260,7 +260,10 @@ impl Session {
         if !tolerated {
             return Err(error.into());
         }
-        self.diagnostics.push(Level::Note, error.number, error.message);
+        // The shards may have said so already.
+        if self.diagnostics.count() == 0 {
+            self.diagnostics.push(Level::Note, error.number, error.message);
+        }
         Ok(())
     }
 
