@@ -19,9 +19,9 @@ mod planner;
 #[cfg(test)]
 mod properties;
 pub mod refusal;
-pub mod rule;
 mod route;
 pub mod router;
+pub mod rule;
 mod session;
 mod splice;
 pub mod template;

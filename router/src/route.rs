@@ -9,7 +9,7 @@ use crate::{
 use shardline_model::{
     catalog::{Catalog, ColocationGroup, TableKind},
     id::{GroupId, ShardId},
-    key::{KeyError, KeyPart, KeyUse, Literal},
+    key::{KeyError, KeyPart, KeyType, KeyUse, Literal},
 };
 use smallvec::SmallVec;
 use std::{borrow::Cow, collections::BTreeSet, ops};
@@ -96,6 +96,8 @@ impl Reach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableRoute {
     pub(crate) group: GroupId,
+    /// The types of its own key columns: those of the group's first table may be narrower.
+    pub(crate) key_types: SmallVec<[KeyType; 1]>,
     /// For each key column.
     pub(crate) keys: SmallVec<[Vec<Predicate>; 1]>,
 }
@@ -113,7 +115,8 @@ impl TableRoute {
         };
         for predicate in self.keys.first().into_iter().flatten() {
             if let Predicate::Range { low, high } = predicate
-                && let Some(within) = range_owners(values, group, low.as_ref(), high.as_ref())
+                && let Some(within) =
+                    range_owners(values, group, &self.key_types, low.as_ref(), high.as_ref())
             {
                 shards.retain(|shard| within.contains(shard));
             }
@@ -124,19 +127,25 @@ impl TableRoute {
     /// The owner when each key column has exactly one predicate with one value. Nothing
     /// is allocated for integers.
     fn one_key(&self, values: &Values<'_>, group: &ColocationGroup) -> Option<ShardId> {
+        if self.key_types.len() != self.keys.len() {
+            return None;
+        }
         let mut key: SmallVec<[KeyPart; 2]> = SmallVec::new();
-        for (predicates, key_type) in self.keys.iter().zip(&group.key_types) {
+        for (predicates, key_type) in self.keys.iter().zip(&self.key_types) {
             let [Predicate::In(list)] = predicates.as_slice() else { return None };
             let [value] = list.as_slice() else { return None };
             key.push(key_type.canonical(&values.get(*value)?, KeyUse::Compare).ok()?);
         }
-        group.placement.owner(&key, &group.key_types)
+        group.placement.owner(&key, &self.key_types)
     }
 
     /// The owners of the listed keys; None unless every key column has a usable list.
     fn listed(&self, values: &Values<'_>, group: &ColocationGroup) -> Option<BTreeSet<ShardId>> {
+        if self.key_types.len() != self.keys.len() {
+            return None;
+        }
         let mut keys: Vec<SmallVec<[KeyPart; 2]>> = vec![SmallVec::new()];
-        for (predicates, key_type) in self.keys.iter().zip(&group.key_types) {
+        for (predicates, key_type) in self.keys.iter().zip(&self.key_types) {
             let mut candidates: Option<Vec<KeyPart>> = None;
             for predicate in predicates {
                 let Predicate::In(list) = predicate else { continue };
@@ -172,7 +181,7 @@ impl TableRoute {
             });
             keys = extended.collect();
         }
-        let owner = |key: &SmallVec<[KeyPart; 2]>| group.placement.owner(key, &group.key_types);
+        let owner = |key: &SmallVec<[KeyPart; 2]>| group.placement.owner(key, &self.key_types);
         Some(keys.iter().filter_map(owner).collect())
     }
 }
@@ -180,10 +189,11 @@ impl TableRoute {
 fn range_owners(
     values: &Values<'_>,
     group: &ColocationGroup,
+    key_types: &[KeyType],
     low: Option<&Bound>,
     high: Option<&Bound>,
 ) -> Option<BTreeSet<ShardId>> {
-    let first = group.key_types.first()?;
+    let first = key_types.first()?;
     // A limit of NULL matches nothing.
     let mut null = false;
     let mut part = |bound: Option<&Bound>| -> ops::Bound<KeyPart> {
@@ -203,7 +213,7 @@ fn range_owners(
     if null {
         return Some(BTreeSet::new());
     }
-    Some(group.placement.owners_of_range(low.as_ref(), high.as_ref(), &group.key_types))
+    Some(group.placement.owners_of_range(low.as_ref(), high.as_ref(), key_types))
 }
 
 /// Where all of a statement's tables are.
@@ -242,7 +252,9 @@ impl Route {
                     let keys = slots
                         .map(|index| facts.conjuncts.of(KeySlot { instance, index }))
                         .collect();
-                    let this = TableRoute { group: sharding.group, keys };
+                    // A valid catalog has a type for each; without them the table is everywhere.
+                    let key_types = table.key_types().unwrap_or_default().into();
+                    let this = TableRoute { group: sharding.group, key_types, keys };
                     if !route.tables.contains(&this) {
                         route.tables.push(this);
                     }

@@ -218,7 +218,7 @@ impl Template {
         editor: &Editor<'_>,
     ) -> Result<Plan, BindError> {
         for assignment in &form.key_assignments {
-            assignment.check(&values, input.catalog).map_err(BindError::Refused)?;
+            assignment.check(&values).map_err(BindError::Refused)?;
         }
         let (shards, affected) = if form.copies {
             (planner::modify::all_shards(input.catalog), Affected::Copies)

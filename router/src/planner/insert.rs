@@ -18,7 +18,10 @@ use crate::{
     route::Route,
     template::{Fixed, Form},
 };
-use shardline_model::catalog::{Table, TableKind};
+use shardline_model::{
+    catalog::{Table, TableKind},
+    key::KeyType,
+};
 use std::{ops::Range, sync::Arc};
 
 /// An INSERT into a table whose rows or ids the cluster places.
@@ -30,6 +33,8 @@ pub(crate) struct InsertForm {
     pub(crate) rows: Vec<Row>,
     /// The shard key of a sharded table: for each column where its value is.
     pub(crate) key: Vec<ColumnPlace>,
+    /// The types of those columns.
+    pub(crate) key_types: Vec<KeyType>,
     /// The AUTO_INCREMENT column, where the table has one.
     pub(crate) auto: Option<ColumnPlace>,
     /// Explicit ids are refused.
@@ -248,12 +253,16 @@ fn placed(
     }
     check_duplicate_key(context, &table, &layout)?;
     let ids_only_generated = !context.view.allow_explicit_ids && id_is_uncovered(&table);
+    let key_types = table.key_types().map_err(|error| {
+        Refusal::not_supported(error.to_string(), "declare the table again with a supported key")
+    })?;
     Ok(InsertForm {
         returning: traits.returns_rows,
         traits,
         layout,
         rows,
         key,
+        key_types,
         auto,
         ids_only_generated,
         others,

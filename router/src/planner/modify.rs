@@ -12,8 +12,8 @@ use crate::{
 };
 use shardline_model::{
     catalog::{Catalog, TableKind},
-    id::{GroupId, ShardId},
-    key::KeyUse,
+    id::ShardId,
+    key::{KeyType, KeyUse},
 };
 use sqlparser::ast::{
     AssignmentTarget, Delete, FromTable, ObjectName, Statement, TableFactor, Update,
@@ -37,8 +37,7 @@ pub(crate) struct ModifyForm {
 /// `SET key_column = value` beside `WHERE key_column = old`.
 #[derive(Debug)]
 pub(crate) struct KeyAssignment {
-    group: GroupId,
-    index: usize,
+    key_type: Option<KeyType>,
     column: String,
     old: Vec<Predicate>,
     new: Option<ValueRef>,
@@ -46,8 +45,8 @@ pub(crate) struct KeyAssignment {
 
 impl KeyAssignment {
     /// Refuses when the key would change: the row would have to move.
-    pub(crate) fn check(&self, values: &Values<'_>, catalog: &Catalog) -> Result<(), Refusal> {
-        let key_type = catalog.groups.get(&self.group).and_then(|g| g.key_types.get(self.index));
+    pub(crate) fn check(&self, values: &Values<'_>) -> Result<(), Refusal> {
+        let key_type = self.key_type.as_ref();
         let canonical =
             |value: ValueRef, usage| key_type?.canonical(&values.get(value)?, usage).ok();
         let old = self.old.iter().find_map(|predicate| match predicate {
@@ -237,15 +236,11 @@ fn key_assignments(context: &Context<'_>, facts: &Facts, update: &Update) -> Vec
     let mut found = Vec::new();
     for assignment in &update.assignments {
         let Some(bound) = assigned(facts, &assignment.target) else { continue };
-        let (Some(index), Some(sharding)) =
-            (facts.key_index(bound), facts.instances[bound.instance].sharding())
-        else {
-            continue;
-        };
+        let Some(index) = facts.key_index(bound) else { continue };
+        let definition = facts.definition(bound);
         found.push(KeyAssignment {
-            group: sharding.group,
-            index,
-            column: facts.definition(bound).map(|c| c.name.clone()).unwrap_or_default(),
+            key_type: definition.and_then(|column| KeyType::of_column(column).ok()),
+            column: definition.map(|c| c.name.clone()).unwrap_or_default(),
             old: facts.conjuncts.of(KeySlot { instance: bound.instance, index }),
             new: value_ref(&assignment.value, context.pieces),
         });

@@ -216,10 +216,10 @@ fn place(
             };
             for (number, row) in form.rows.iter().enumerate() {
                 let mut key = Key::new();
-                for (place, key_type) in form.key.iter().zip(&group.key_types) {
+                for (place, key_type) in form.key.iter().zip(&form.key_types) {
                     key.push(key_part(form, row, place, key_type, values, ids.get(number))?);
                 }
-                let owner = group.placement.owner(&key, &group.key_types).ok_or_else(|| Refusal {
+                let owner = group.placement.owner(&key, &form.key_types).ok_or_else(|| Refusal {
                     code: 1526,
                     reason: format!("Table '{}' has no shard for the key of row {}", form.table.name, number + 1),
                     hint: "add a range or a list of values (or DEFAULT) for it to the table's placement".into(),
