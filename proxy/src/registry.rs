@@ -93,8 +93,8 @@ impl Registry {
         self.started.elapsed()
     }
 
-    /// How many sessions there are.
-    pub fn len(&self) -> usize {
+    /// How many sessions are connected.
+    pub fn connected(&self) -> usize {
         self.sessions.lock().by_id.len()
     }
 
@@ -314,7 +314,7 @@ mod tests {
         session.idle();
         assert_eq!(registry.list()[0].command, "Sleep");
         drop(session);
-        assert_eq!(registry.len(), 0);
+        assert_eq!(registry.connected(), 0);
     }
 
     #[tokio::test]

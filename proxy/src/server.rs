@@ -331,7 +331,8 @@ async fn serve(
                 session.run(shutdown).await;
             }
         }
-        Err((mut client, error)) => {
+        Err(refused) => {
+            let (mut client, error) = *refused;
             shared.metrics.error(&error);
             client.queue_error(&error);
             let told = tokio::time::timeout(Duration::from_secs(1), client.connection.shutdown());

@@ -164,7 +164,7 @@ impl Session {
         self.values.user = format!("{}@{}", self.user, self.host);
         self.values.current_user = format!("{}@%", self.user);
         self.registration.set_user(&self.user);
-        let names = settings::names_of_collation(login.charset.into());
+        let names = settings::names_of_collation(login.charset);
         self.state = SessionState::new(names, None);
         self.registration.set_database(None);
         if let Some(database) = login.database.as_deref().filter(|name| !name.is_empty()) {
@@ -214,7 +214,7 @@ impl Session {
         format!(
             "Uptime: {uptime}  Threads: {}  Questions: {questions}  Slow queries: 0  Opens: 0  \
              Open tables: 0  Queries per second avg: {average:.3}",
-            registry.len()
+            registry.connected()
         )
     }
 }

@@ -51,9 +51,7 @@ impl From<BackendError> for BackendFailure {
             BackendError::UnknownShard { shard } => {
                 SqlError::shard_unreachable(&shard.to_string(), "it is not in the catalog")
             }
-            BackendError::Down { name, address, reason } => {
-                SqlError::shard_unreachable(name, &format!("{address} is down: {reason}"))
-            }
+            BackendError::Down { name, reason, .. } => SqlError::shard_unreachable(name, reason),
             BackendError::Connect { name, address, reason, .. } => {
                 SqlError::shard_unreachable(name, &format!("{address}: {reason}"))
             }

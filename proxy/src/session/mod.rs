@@ -94,10 +94,10 @@ impl Session {
     ///
     /// # Errors
     /// Its database does not exist.
-    pub(crate) fn new(shared: Arc<Shared>, admitted: Admitted) -> Result<Self, (Client, SqlError)> {
+    pub(crate) fn new(shared: Arc<Shared>, admitted: Admitted) -> Result<Self, Box<(Client, SqlError)>> {
         let Admitted { client, registration, login, host, scramble } = admitted;
         let statements = Statements::new(&shared.config.limits);
-        let names = settings::names_of_collation(login.charset.into());
+        let names = settings::names_of_collation(login.charset);
         let mut session = Session {
             multi_statements: client.capabilities.contains(Capabilities::MULTI_STATEMENTS),
             user: login.user.clone(),
@@ -122,10 +122,10 @@ impl Session {
             registration,
         };
         session.registration.set_user(&session.user);
-        if let Some(database) = login.database.as_deref().filter(|name| !name.is_empty()) {
-            if let Err(error) = session.use_database(database) {
-                return Err((session.client, error));
-            }
+        if let Some(database) = login.database.as_deref().filter(|name| !name.is_empty())
+            && let Err(error) = session.use_database(database)
+        {
+            return Err(Box::new((session.client, error)));
         }
         Ok(session)
     }
@@ -194,9 +194,18 @@ impl Session {
     async fn goodbye(&mut self, error: SqlError) -> ClientLost {
         self.shared.metrics.error(&error);
         self.client.queue_error(&error);
-        let told = tokio::time::timeout(GOODBYE_TIMEOUT, self.client.connection.shutdown());
+        let connection = &mut self.client.connection;
+        let told = async {
+            connection.shutdown().await?;
+            // A client that is still sending reads the error only when its bytes are
+            // taken; closing at once would reset the connection.
+            while connection.read_some().await? > 0 {
+                connection.consume(connection.buffered().len());
+            }
+            Ok::<_, ConnectionError>(())
+        };
         // The client may be gone already.
-        let _ = told.await;
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
         ClientLost::Told
     }
 

@@ -166,7 +166,7 @@ impl Session {
             ("Questions", questions),
             ("Ssl_cipher", cipher),
             ("Ssl_version", version),
-            ("Threads_connected", registry.len().to_string()),
+            ("Threads_connected", registry.connected().to_string()),
             ("Threads_running", running.to_string()),
             ("Uptime", registry.uptime().as_secs().to_string()),
         ]
