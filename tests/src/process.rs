@@ -65,8 +65,7 @@ impl Process {
             stdout: Stdio::from(open()?),
             stderr: Stdio::from(open()?),
         };
-        let child =
-            spawner()?.spawn(command).await.with_context(|| format!("starting {name}"))?;
+        let child = spawner()?.spawn(command).await.with_context(|| format!("starting {name}"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 

@@ -1,0 +1,114 @@
+//! Compares two answers. What is equal and what may differ is said here and nowhere else.
+
+use crate::answer::{Answer, Set, Shape, Statement};
+use mysql_async::Value;
+use std::fmt::Write;
+
+/// How two answers relate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Same,
+    /// The proxy refused with a hint.
+    Refused(String),
+    /// The text says how.
+    Different(String),
+}
+
+/// Compares the plain server's answer with the cluster's.
+pub(crate) fn compare(statement: &Statement, plain: &Answer, sharded: &Answer) -> Verdict {
+    match (&plain.error, &sharded.error) {
+        (_, Some(error)) if error.is_refusal() => return Verdict::Refused(error.message.clone()),
+        (None, None) => {}
+        (Some(a), Some(b)) if a.code == b.code && a.state == b.state => {}
+        (a, b) => return Verdict::Different(format!("error: {a:?}\n  got:   {b:?}")),
+    }
+    if plain.sets.len() != sharded.sets.len() {
+        let (a, b) = (plain.sets.len(), sharded.sets.len());
+        return Verdict::Different(format!("{a} result sets, got {b}"));
+    }
+    for (a, b) in plain.sets.iter().zip(&sharded.sets) {
+        if let Some(difference) = sets(statement, a, b) {
+            return Verdict::Different(difference);
+        }
+    }
+    Verdict::Same
+}
+
+fn sets(statement: &Statement, a: &Set, b: &Set) -> Option<String> {
+    if let Some(text) = columns(&a.columns, &b.columns) {
+        return Some(text);
+    }
+    if (a.affected, a.insert_id) != (b.affected, b.insert_id) {
+        return Some(format!(
+            "affected {} insert id {:?}, got affected {} insert id {:?}",
+            a.affected, a.insert_id, b.affected, b.insert_id
+        ));
+    }
+    // A statement that runs on several shards may warn on each of them.
+    let warned = |set: &Set| if set.columns.is_empty() { set.warnings } else { set.warnings.min(1) };
+    if warned(a) != warned(b) {
+        return Some(format!("{} warnings, got {}", a.warnings, b.warnings));
+    }
+    if a.info != b.info {
+        return Some(format!("info {:?}, got {:?}", a.info, b.info));
+    }
+    let (a, b) = (shown(statement, a), shown(statement, b));
+    (a != b).then(|| difference_of_rows(&a, &b))
+}
+
+fn columns(a: &[Shape], b: &[Shape]) -> Option<String> {
+    if a.len() != b.len() {
+        return Some(format!("{} columns, got {}", a.len(), b.len()));
+    }
+    let (a, b) = a.iter().zip(b).find(|(a, b)| a != b)?;
+    Some(format!("column {a:?}\n  got:   {b:?}"))
+}
+
+/// The rows as texts, sorted unless their order counts.
+fn shown(statement: &Statement, set: &Set) -> Vec<String> {
+    let show = |row: &Vec<Value>| {
+        let mut text = String::new();
+        for (index, value) in row.iter().enumerate() {
+            match value {
+                Value::Bytes(bytes) if statement.representative.contains(&index) => {
+                    let _ = write!(text, "~{:?} ", folded(bytes));
+                }
+                Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                    Ok(plain) => _ = write!(text, "{plain:?} "),
+                    Err(_) => _ = write!(text, "{bytes:02x?} "),
+                },
+                other => _ = write!(text, "{other:?} "),
+            }
+        }
+        text
+    };
+    let mut rows: Vec<String> = set.rows.iter().map(show).collect();
+    if !statement.ordered {
+        rows.sort();
+    }
+    rows
+}
+
+/// One text for all that a collation of the suite may hold for equal.
+fn folded(bytes: &[u8]) -> String {
+    let lower = String::from_utf8_lossy(bytes).to_lowercase();
+    let plain: String = lower
+        .trim_end_matches([' ', '\0'])
+        .chars()
+        .map(|letter| match letter {
+            'é' => 'e',
+            'ñ' => 'n',
+            'ß' => 's',
+            'ÿ' => 'y',
+            other => other,
+        })
+        .collect();
+    plain.replace("ss", "s")
+}
+
+fn difference_of_rows(a: &[String], b: &[String]) -> String {
+    let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
+    let none = String::from("(no row)");
+    let row = |rows: &[String]| rows.get(at).unwrap_or(&none).clone();
+    format!("{} rows, got {} rows; row {at}:\n  want:  {}\n  got:   {}", a.len(), b.len(), row(a), row(b))
+}

@@ -1,0 +1,63 @@
+//! The same SQL on one server and through Shardline: equal rows, columns, counts, errors.
+//!
+//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` makes it longer.
+
+mod random;
+mod value;
+
+mod answer;
+mod compare;
+mod pair;
+
+mod expression;
+mod select;
+mod table;
+
+mod reads;
+
+use anyhow::{Result, ensure};
+use random::Random;
+
+/// Statements that a run generates unless told otherwise.
+const STATEMENTS: usize = 1_000;
+/// Rows of each table.
+const ROWS: i64 = 60;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_and_three_shards_answer_alike() -> Result<()> {
+    let seed = number("SHARDLINE_SEED", 1);
+    let count = usize::try_from(number("SHARDLINE_STATEMENTS", STATEMENTS as u64))?;
+    let bench = pair::Bench::start().await?;
+    let mut random = Random::part(seed, 1);
+    let tables = table::tables(&mut random);
+    let mut pair = bench.pair().await?;
+    for table in &tables {
+        shardline_tests::sql::run(&mut pair.plain, &[&table.create(false)]).await?;
+        shardline_tests::sql::run(&mut pair.sharded, &[&table.create(true)]).await?;
+        for insert in table.fill(&mut random, ROWS) {
+            pair.set(&insert).await?;
+        }
+    }
+    pair.close().await?;
+    let seen = reads::run(&bench, seed, count, &tables).await?;
+    for text in seen.differences.iter().take(40) {
+        eprintln!("DIFFERENT {text}");
+    }
+    for text in seen.refusals.iter().take(20) {
+        eprintln!("REFUSED {text}");
+    }
+    eprintln!(
+        "seed {seed}: {} statements, {} rows, {} errors, {} refusals, {} differences",
+        seen.statements,
+        seen.rows,
+        seen.errors,
+        seen.refusals.len(),
+        seen.differences.len()
+    );
+    ensure!(seen.differences.is_empty() && seen.refusals.is_empty(), "seed {seed}: see above");
+    Ok(())
+}
