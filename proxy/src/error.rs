@@ -15,12 +15,6 @@ pub mod number {
     pub const QUERY_INTERRUPTED: u16 = 1317;
     /// Not supported here.
     pub const NOT_SUPPORTED: u16 = 1235;
-    /// The statement must be prepared again.
-    pub const NEED_REPREPARE: u16 = 1615;
-    /// The table does not exist.
-    pub const NO_SUCH_TABLE: u16 = 1146;
-    /// The table exists.
-    pub const TABLE_EXISTS: u16 = 1050;
 }
 
 /// What a client may do after an error.
@@ -290,7 +284,7 @@ impl SqlError {
     /// A table that is not in the catalog.
     pub fn no_such_table(database: &str, table: &str) -> Self {
         Self::new(
-            number::NO_SUCH_TABLE,
+            1146,
             b"42S02",
             "no_such_table",
             RetryClass::Never,
@@ -301,7 +295,7 @@ impl SqlError {
     /// CREATE TABLE of a table that is there.
     pub fn table_exists(table: &str) -> Self {
         Self::new(
-            number::TABLE_EXISTS,
+            1050,
             b"42S01",
             "table_exists",
             RetryClass::Never,
@@ -608,28 +602,5 @@ fn sqlstate_of(number: u16) -> &'static [u8; 5] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_carries_reason_and_hint() {
-        let refusal = Refusal { code: 1235, reason: "no.".into(), hint: "do this".into() };
-        let error = SqlError::refused(&refusal);
-        assert_eq!(error.message_text(), "no. Hint: do this");
-        assert_eq!(&error.state, b"42000");
-    }
-
-    #[test]
-    fn a_lost_write_is_of_unknown_outcome() {
-        assert_eq!(SqlError::shard_lost("s1", "eof", true).retry, RetryClass::Unknown);
-        assert_eq!(SqlError::shard_lost("s1", "eof", false).retry, RetryClass::Statement);
-    }
-
-    #[test]
-    fn where_it_happened_keeps_the_servers_number() {
-        let cause = SqlError::from_server(1050, *b"42S01", b"Table 't' already exists".to_vec());
-        let error = cause.on_shard("s2", "undone on s1");
-        assert_eq!(error.number, 1050);
-        assert!(error.message_text().ends_with("(on shard s2; undone on s1)"));
-    }
-}
+#[path = "error_test.rs"]
+mod tests;

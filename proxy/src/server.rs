@@ -229,12 +229,12 @@ impl Proxy {
                     Ok((stream, peer)) => {
                         // Small packets must not wait for each other.
                         let _ = stream.set_nodelay(true);
-                        admit(&shared, &sessions, stream.into(), peer.to_string()).await;
+                        admit(&shared, &sessions, stream.into(), peer.to_string());
                     }
                     Err(error) => pause(&error).await,
                 },
                 accepted = accept_unix(unix.as_ref()) => match accepted {
-                    Ok(stream) => admit(&shared, &sessions, stream.into(), "localhost".into()).await,
+                    Ok(stream) => admit(&shared, &sessions, stream.into(), "localhost".into()),
                     Err(error) => pause(&error).await,
                 },
             }
@@ -265,9 +265,13 @@ async fn accept_unix(listener: Option<&UnixListener>) -> io::Result<tokio::net::
 }
 
 /// Gives a new connection a place and a task.
-async fn admit(shared: &Arc<Shared>, sessions: &Tasks, stream: Stream, peer: String) {
-    let proxy = shared.lease.load().as_ref().map_or(0, |lease| lease.proxy_id().0);
-    match shared.registry.register(proxy, peer) {
+fn admit(shared: &Arc<Shared>, sessions: &Tasks, stream: Stream, peer: String) {
+    // A connection id is unique in the cluster by the id that the lease holds.
+    let held = shared.lease.load_full().filter(|lease| lease.valid());
+    let place = held
+        .ok_or_else(SqlError::no_lease)
+        .and_then(|lease| shared.registry.register(lease.proxy_id().0, peer));
+    match place {
         Ok(registration) => {
             let shutdown = sessions.shutdown().child();
             let name = format!("session {}", registration.id);

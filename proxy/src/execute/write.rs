@@ -6,7 +6,7 @@ use crate::{
     error::SqlError,
     session::{
         Position, Session,
-        branches::{Entry, read_ok},
+        branches::{Entry, WatchFailure},
         diagnostics::{Level, NOT_ATOMIC, add_infos},
         failure::{BackendFailure, Failure},
         transaction::Access,
@@ -66,11 +66,12 @@ impl Session {
         }
         for mut part in running {
             let name = part.connection.shard_name().to_string();
-            let answer = async {
-                self.read_entry(&mut part.connection, part.entry).await?;
-                Ok::<_, BackendFailure>(read_ok(&mut part.connection).await?)
-            };
-            match answer.await {
+            let entered = self.read_entry(&mut part.connection, part.entry).await;
+            if let Err(failure) = entered {
+                results.fail(name, failure);
+                continue;
+            }
+            match self.read_ok_watched(&mut part.connection).await {
                 Ok(Ok(ok)) => {
                     if ok.warnings > 0 {
                         self.fetch_warnings(&mut part.connection, ok.warnings).await;
@@ -78,7 +79,8 @@ impl Session {
                     results.done.push((name, ok));
                 }
                 Ok(Err(error)) => results.fail(name, BackendFailure::Told(error)),
-                Err(failure) => results.fail(name, failure),
+                Err(WatchFailure::Backend(failure)) => results.fail(name, failure),
+                Err(WatchFailure::Client(lost)) => return Err(lost.into()),
             }
         }
         self.answer_write(plan, results, position).await

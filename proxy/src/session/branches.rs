@@ -3,6 +3,7 @@
 
 use super::{
     Session,
+    client::ClientLost,
     failure::{BackendFailure, Failure, server_error},
     shared::shard_name,
     transaction::{Access, Answer, Finish, Next, Verb},
@@ -10,11 +11,15 @@ use super::{
 use crate::{
     backend::{BackendConnection, BackendError, PooledConnection},
     error::SqlError,
-    execute::relay::{Interruption, interruption},
+    execute::{
+        relay::{Interruption, interruption},
+        single::spawn_kill,
+    },
 };
 use shardline_model::id::ShardId;
 use shardline_wire::{ErrPacket, OkPacket, Status, command::Command, response::ERR};
 use smallvec::SmallVec;
+use std::time::Instant;
 
 /// Connections that the session holds between statements.
 #[derive(Default)]
@@ -70,7 +75,12 @@ impl Session {
             return Ok(held);
         }
         let class = self.class();
-        let pools = self.shared.pools.clone();
+        let shared = self.shared.clone();
+        if let Some(idle) = shared.pools.try_checkout(shard, class) {
+            return Ok(idle);
+        }
+        let pools = &shared.pools;
+        let waiting = Instant::now();
         let checkout = pools.checkout(shard, class);
         tokio::pin!(checkout);
         let taken = tokio::select! {
@@ -83,6 +93,7 @@ impl Session {
                 });
             }
         };
+        shared.metrics.checkout_seconds.record(waiting.elapsed().as_secs_f64());
         taken.map_err(|error| match BackendFailure::from(error) {
             BackendFailure::Told(error) => error.into(),
             BackendFailure::Lost(reason) => {
@@ -284,6 +295,54 @@ impl Session {
     pub(crate) fn shard_name(&self, shard: ShardId) -> String {
         shard_name(&self.shared.meta.catalog(), shard)
     }
+}
+
+impl Session {
+    /// Reads an answer that is an OK or an ERR packet, while the client and KILL are
+    /// watched: a killed statement's error is then the answer.
+    pub(crate) async fn read_ok_watched(
+        &mut self,
+        connection: &mut PooledConnection,
+    ) -> Result<Result<OkPacket, SqlError>, WatchFailure> {
+        let (shard, thread) = (connection.shard(), connection.thread_id());
+        let mut killing = None;
+        let answer = {
+            let read = read_ok(connection);
+            tokio::pin!(read);
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut read => break answer,
+                    event = interruption(
+                        &mut self.client,
+                        &self.registration.kill,
+                        killing.is_none(),
+                    ) => match event {
+                        Interruption::Query => {
+                            killing = Some(spawn_kill(self.shared.pools.clone(), shard, thread));
+                        }
+                        Interruption::Lost(lost) => return Err(WatchFailure::Client(lost)),
+                    },
+                }
+            }
+        };
+        if let Some(killing) = killing {
+            // The kill must not meet the connection's next statement.
+            let _ = killing.await;
+            if !self.transaction.is_transactional() {
+                connection.poison();
+            }
+        }
+        answer.map_err(|error| WatchFailure::Backend(error.into()))
+    }
+}
+
+/// Why there is no answer.
+pub(crate) enum WatchFailure {
+    /// The backend failed.
+    Backend(BackendFailure),
+    /// The client is gone.
+    Client(ClientLost),
 }
 
 /// Reads an answer that is an OK or an ERR packet.

@@ -94,7 +94,10 @@ impl Session {
     ///
     /// # Errors
     /// Its database does not exist.
-    pub(crate) fn new(shared: Arc<Shared>, admitted: Admitted) -> Result<Self, Box<(Client, SqlError)>> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        admitted: Admitted,
+    ) -> Result<Self, Box<(Client, SqlError)>> {
         let Admitted { client, registration, login, host, scramble } = admitted;
         let statements = Statements::new(&shared.config.limits);
         let names = settings::names_of_collation(login.charset);
