@@ -3,7 +3,7 @@
 //! integer key allocates nothing.
 
 use crate::{
-    lexer::SqlMode,
+    lexer::{SqlMode, TokenKind},
     parse::Pieces,
     plan::{
         Affected, InsertId, Plan, Refusal, Scatter, ShardSql, ShardStatement, Single, Target,
@@ -262,6 +262,9 @@ impl Template {
     }
 }
 
+/// The longest alias that servers take.
+const ALIAS_BYTES_MAX: usize = 255;
+
 /// Makes the texts of one execution.
 pub(crate) struct Editor<'a> {
     template: &'a Template,
@@ -295,21 +298,31 @@ impl<'a> Editor<'a> {
             }
         }
         if let Form::Read(form) = &self.template.form {
-            edits.extend(self.aliases(form, pieces));
+            edits.extend(self.aliases(form, pieces, literal));
         }
         let params = if literal { self.input.params } else { None };
         Splicer { pieces, edits, params }
     }
 
     /// Aliases for select items whose text changes, so that their columns keep their names.
-    fn aliases(&self, form: &ReadForm, pieces: &Pieces<'_>) -> Vec<Edit> {
+    fn aliases(&self, form: &ReadForm, pieces: &Pieces<'_>, literal: bool) -> Vec<Edit> {
         let changed = |range: &&Range<usize>| {
             self.template.calls.iter().any(|call| range.contains(&call.pieces.start))
+                || (literal && (*range).clone().any(|i| pieces.is(i, TokenKind::Parameter)))
+                || is_respaced(pieces, (*range).clone())
         };
         let alias = |range: &Range<usize>| {
             let bytes = pieces.start_of(range.start)..pieces.end_of(range.end);
-            let name = String::from_utf8_lossy(pieces.sql.get(bytes).unwrap_or_default());
-            let text = format!("AS `{}`", name.replace('`', "``")).into_bytes();
+            let name = pieces.sql.get(bytes).unwrap_or_default();
+            let mut text = b"AS `".to_vec();
+            for &byte in name.iter().take(ALIAS_BYTES_MAX) {
+                text.extend_from_slice(if byte == b'`' {
+                    b"``"
+                } else {
+                    std::slice::from_ref(&byte)
+                });
+            }
+            text.push(b'`');
             Edit { pieces: range.end..range.end, text }
         };
         form.nameless.iter().filter(changed).map(alias).collect()
@@ -340,4 +353,22 @@ impl<'a> Editor<'a> {
         let sql = self.single(Vec::new(), false).map_err(BindError::Refused)?;
         Ok(Plan::Single(Single { target, sql, traits, insert_id }))
     }
+}
+
+/// Whether a splice writes an expression with other spaces or without its comments, where
+/// the server names the column by the text. It does not for columns and literals, with or
+/// without parentheses.
+fn is_respaced(pieces: &Pieces<'_>, range: Range<usize>) -> bool {
+    let plain = range.clone().all(|index| match pieces.kind(index) {
+        Some(TokenKind::Dot | TokenKind::LeftParen | TokenKind::RightParen) => true,
+        Some(kind) if kind.is_literal() => true,
+        _ => pieces.identifier(index).is_some() && !pieces.is(index + 1, TokenKind::LeftParen),
+    });
+    !plain
+        && (range.start + 1..range.end).any(|index| {
+            let between = pieces.sql.get(pieces.end_of(index)..pieces.start_of(index));
+            // The server leaves the marks of executable comments out of the name.
+            !matches!(between, Some(b"" | b" "))
+                && between.is_some_and(|text| !text.contains(&b'!'))
+        })
 }

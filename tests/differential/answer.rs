@@ -33,6 +33,13 @@ pub(crate) struct Shape {
     pub(crate) length: u32,
 }
 
+impl Shape {
+    /// It is not a table's column.
+    pub(crate) fn is_expression(&self) -> bool {
+        self.origin.ends_with('.') || !self.origin.contains("shop.")
+    }
+}
+
 /// One result of a statement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
@@ -67,7 +74,10 @@ impl ServerError {
 }
 
 /// Runs a statement. The outer error is one of the connection.
-pub(crate) async fn run(conn: &mut Conn, statement: &Statement) -> Result<Answer, mysql_async::Error> {
+pub(crate) async fn run(
+    conn: &mut Conn,
+    statement: &Statement,
+) -> Result<Answer, mysql_async::Error> {
     let mut answer = Answer::default();
     let outcome = match &statement.params {
         None => match conn.query_iter(statement.sql.clone()).await {

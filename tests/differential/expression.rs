@@ -56,17 +56,64 @@ pub(crate) struct Maker<'a> {
 
 /// Values beside a key that are not of its type.
 const ODD_NUMBERS: &[&str] = &[
-    "'7'", "'12abc'", "'  7'", "7.0", "7.5", "1e1", "1.2e1", "0x0C", "TRUE", "NULL", "-1", "-0",
-    "'-0'", "'7.0'", "'1e1'", "''", "'abc'", "b'111'", "18446744073709551615",
-    "99999999999999999999", "-9223372036854775808", "+5", "(5)", "5 + 0", "'5' + 0", "007", "5e0",
+    "'7'",
+    "'12abc'",
+    "'  7'",
+    "7.0",
+    "7.5",
+    "1e1",
+    "1.2e1",
+    "0x0C",
+    "TRUE",
+    "NULL",
+    "-1",
+    "-0",
+    "'-0'",
+    "'7.0'",
+    "'1e1'",
+    "''",
+    "'abc'",
+    "b'111'",
+    "18446744073709551615",
+    "99999999999999999999",
+    "-9223372036854775808",
+    "+5",
+    "(5)",
+    "5 + 0",
+    "'5' + 0",
+    "007",
+    "5e0",
 ];
 const ODD_TEXTS: &[&str] = &[
-    "0", "10", "1.5", "x'61'", "_utf8mb4'a'", "_latin1'a'", "N'a'", "'a' COLLATE utf8mb4_bin",
-    "'A '", "'a' 'b'", "NULL", "BINARY 'a'", "\"a\"", "'E'", "CONCAT('a', '')", "'a  '", "TRUE",
+    "0",
+    "10",
+    "1.5",
+    "x'61'",
+    "_utf8mb4'a'",
+    "_latin1'a'",
+    "N'a'",
+    "'a' COLLATE utf8mb4_bin",
+    "'A '",
+    "'a' 'b'",
+    "NULL",
+    "BINARY 'a'",
+    "\"a\"",
+    "'E'",
+    "CONCAT('a', '')",
+    "'a  '",
+    "TRUE",
 ];
 const ODD_DATES: &[&str] = &[
-    "20240107", "'2024-1-7'", "'24-01-07'", "DATE '2024-01-07'", "TIMESTAMP '2024-01-07 00:00:00'",
-    "'2024-01-07 10:00:00'", "'2024-01-07 00:00:00'", "'2024/01/07'", "'20240107'", "NULL",
+    "20240107",
+    "'2024-1-7'",
+    "'24-01-07'",
+    "DATE '2024-01-07'",
+    "TIMESTAMP '2024-01-07 00:00:00'",
+    "'2024-01-07 10:00:00'",
+    "'2024-01-07 00:00:00'",
+    "'2024/01/07'",
+    "'20240107'",
+    "NULL",
     "'2024-01-07 '",
 ];
 const ODD_DECIMALS: &[&str] =
@@ -106,48 +153,103 @@ impl<'a> Maker<'a> {
         match column.kind.class() {
             Class::Int => self.integer(&name, pick),
             Class::Wide | Class::Choice => {
-                let text = ["x + 0", "x", "HEX(x)", "x IS NULL", "CAST(x AS CHAR)", "x", "x", "IFNULL(x, 1)"];
+                let text = [
+                    "x + 0",
+                    "x",
+                    "HEX(x)",
+                    "x IS NULL",
+                    "CAST(x AS CHAR)",
+                    "x",
+                    "x",
+                    "IFNULL(x, 1)",
+                ];
                 Piece::text(in_place(text[pick], &name))
             }
             Class::Decimal => {
                 let text = [
-                    "x + 1", "x * 2", "ROUND(x)", "-x", "x / 4", "ABS(x)", "COALESCE(x, 0.5)",
+                    "x + 1",
+                    "x * 2",
+                    "ROUND(x)",
+                    "-x",
+                    "x / 4",
+                    "ABS(x)",
+                    "COALESCE(x, 0.5)",
                     "CAST(x AS SIGNED)",
                 ];
                 Piece::text(in_place(text[pick], &name))
             }
             Class::Double => {
-                let text = ["x * 2", "x + 0.5e0", "ABS(x)", "-x", "FLOOR(x)", "x > 0", "ROUND(x)", "x / 2"];
+                let text = [
+                    "x * 2",
+                    "x + 0.5e0",
+                    "ABS(x)",
+                    "-x",
+                    "FLOOR(x)",
+                    "x > 0",
+                    "ROUND(x)",
+                    "x / 2",
+                ];
                 Piece::text(in_place(text[pick], &name))
             }
             Class::Text => self.string(&name, pick),
             Class::Bytes => {
-                let text = ["HEX(x)", "LENGTH(x)", "x", "CONCAT(x, x'00')", "x IS NULL", "x", "LEFT(x, 1)", "MD5(x)"];
+                let text = [
+                    "HEX(x)",
+                    "LENGTH(x)",
+                    "x",
+                    "CONCAT(x, x'00')",
+                    "x IS NULL",
+                    "x",
+                    "LEFT(x, 1)",
+                    "MD5(x)",
+                ];
                 Piece::text(in_place(text[pick], &name))
             }
             Class::Date => {
                 let text = [
-                    "YEAR(x)", "MONTH(x)", "x + INTERVAL 1 MONTH", "DATE_FORMAT(x, '%Y-%m')",
-                    "DAYNAME(x)", "DATE_ADD(x, INTERVAL 1 DAY)", "TO_DAYS(x)", "LAST_DAY(x)",
+                    "YEAR(x)",
+                    "MONTH(x)",
+                    "x + INTERVAL 1 MONTH",
+                    "DATE_FORMAT(x, '%Y-%m')",
+                    "DAYNAME(x)",
+                    "DATE_ADD(x, INTERVAL 1 DAY)",
+                    "TO_DAYS(x)",
+                    "LAST_DAY(x)",
                 ];
                 Piece::text(in_place(text[pick], &name))
             }
             Class::DateTime => {
                 let text = [
-                    "DATE(x)", "HOUR(x)", "x + INTERVAL 90 MINUTE", "DATE_FORMAT(x, '%H:%i')",
-                    "TIME(x)", "x + 0", "EXTRACT(YEAR_MONTH FROM x)", "UNIX_TIMESTAMP(x)",
+                    "DATE(x)",
+                    "HOUR(x)",
+                    "x + INTERVAL 90 MINUTE",
+                    "DATE_FORMAT(x, '%H:%i')",
+                    "TIME(x)",
+                    "x + 0",
+                    "EXTRACT(YEAR_MONTH FROM x)",
+                    "UNIX_TIMESTAMP(x)",
                 ];
                 Piece::text(in_place(text[pick], &name))
             }
             Class::Time => {
-                let text = ["HOUR(x)", "TIME_TO_SEC(x)", "x + 0", "x", "SECOND(x)", "x IS NULL", "ADDTIME(x, '00:10:00')", "LEFT(x, 5)"];
+                let text = [
+                    "HOUR(x)",
+                    "TIME_TO_SEC(x)",
+                    "x + 0",
+                    "x",
+                    "SECOND(x)",
+                    "x IS NULL",
+                    "ADDTIME(x, '00:10:00')",
+                    "LEFT(x, 5)",
+                ];
                 Piece::text(in_place(text[pick], &name))
             }
         }
     }
 
     fn integer(&mut self, name: &str, pick: usize) -> Piece {
-        let text = ["x + ", "x * ", "x DIV ", "x % ", "x / ", "x > ", "COALESCE(x, ", "IF(x > 3, x, "];
+        let text =
+            ["x + ", "x * ", "x DIV ", "x % ", "x / ", "x > ", "COALESCE(x, ", "IF(x > 3, x, "];
         let mut piece = Piece::text(in_place(text[pick], name));
         let number = Lit::int(self.random.between(2, 7));
         let number = self.literal(number);
@@ -167,7 +269,13 @@ impl<'a> Maker<'a> {
             return piece;
         }
         let text = [
-            "", "LOWER(x)", "UPPER(x)", "CHAR_LENGTH(x)", "LEFT(x, 1)", "TRIM(x)", "HEX(x)",
+            "",
+            "LOWER(x)",
+            "UPPER(x)",
+            "CHAR_LENGTH(x)",
+            "LEFT(x, 1)",
+            "TRIM(x)",
+            "HEX(x)",
             "IFNULL(x, 'none')",
         ];
         Piece::text(in_place(text[pick], name))
@@ -201,7 +309,8 @@ impl<'a> Maker<'a> {
         let mut piece = Piece::default();
         match self.random.below(12) {
             0..=4 => {
-                let operator = self.random.of(&["=", "=", "=", "<", "<=", ">", ">=", "<>", "<=>", "!="]);
+                let operator =
+                    self.random.of(&["=", "=", "=", "<", "<=", ">", ">=", "<>", "<=>", "!="]);
                 let value = self.comparand(column);
                 if self.random.percent(85) {
                     piece.push(&format!("{name} {operator} "));
@@ -312,8 +421,11 @@ fn in_place(form: &str, name: &str) -> String {
     let mut text = String::new();
     let letters: Vec<char> = form.chars().collect();
     for (index, letter) in letters.iter().enumerate() {
-        let word = |at: Option<&char>| at.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '\''));
-        let alone = !word(index.checked_sub(1).and_then(|i| letters.get(i))) && !word(letters.get(index + 1));
+        let word = |at: Option<&char>| {
+            at.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '\''))
+        };
+        let alone = !word(index.checked_sub(1).and_then(|i| letters.get(i)))
+            && !word(letters.get(index + 1));
         match letter {
             'x' if alone => text.push_str(name),
             other => text.push(*other),

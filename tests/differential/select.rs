@@ -24,8 +24,7 @@ pub(crate) fn select(random: &mut Random, tables: &[Table]) -> Statement {
         false => one(random, tables),
     };
     let maker = Maker { random, sources, prepared };
-    let mut select =
-        Select { maker, text: Piece::default(), from, representative: Vec::new() };
+    let mut select = Select { maker, text: Piece::default(), from, representative: Vec::new() };
     let ordered = match select.maker.random.below(10) {
         0..=5 => select.rows(),
         6 | 7 => select.groups(),
@@ -73,7 +72,8 @@ fn join<'a>(random: &mut Random, tables: &'a [Table]) -> (Vec<Source<'a>>, Strin
         let from = from.replacen(&format!("{}EFT", left.name), "LEFT", 2);
         return (vec![source("a", left), source("b", right)], from);
     }
-    let (left, right) = (sharded[random.below(sharded.len())], broadcast[random.below(broadcast.len())]);
+    let (left, right) =
+        (sharded[random.below(sharded.len())], broadcast[random.below(broadcast.len())]);
     let on = random.of(&["a.n = b.n", "a.n % 10 = b.n", "a.n = b.n + 1"]);
     let form = match random.below(3) {
         0 => format!("{} a JOIN {} b ON {on}", left.name, right.name),
@@ -271,7 +271,8 @@ impl Select<'_> {
             if text {
                 self.representative.push(keys.len());
             }
-            let alias = (expression || self.maker.random.percent(20)).then(|| format!("key{number}"));
+            let alias =
+                (expression || self.maker.random.percent(20)).then(|| format!("key{number}"));
             match &alias {
                 Some(alias) => self.text.push(&format!("{key} AS {alias}, ")),
                 None => self.text.push(&format!("{key}, ")),
@@ -281,7 +282,11 @@ impl Select<'_> {
         let count = self.maker.random.between(1, 3) as usize;
         for number in 0..count {
             let aggregate = self.aggregate(keys.len() + number);
-            let alias = if self.maker.random.percent(30) { format!(" AS total{number}") } else { String::new() };
+            let alias = if self.maker.random.percent(30) {
+                format!(" AS total{number}")
+            } else {
+                String::new()
+            };
             let comma = if number > 0 { ", " } else { "" };
             self.text.push(&format!("{comma}{aggregate}{alias}"));
         }

@@ -165,7 +165,9 @@ impl Kind {
                 let (whole, cents) = (random.between(-40, 400), random.below(4) * 25);
                 Lit::decimal(format!("{whole}.{cents:02}"))
             }
-            Self::WideDecimal if rare => Lit::decimal(format!("{}.{}", "9".repeat(30), "9".repeat(30))),
+            Self::WideDecimal if rare => {
+                Lit::decimal(format!("{}.{}", "9".repeat(30), "9".repeat(30)))
+            }
             Self::WideDecimal => {
                 Lit::decimal(format!("{}.{:03}", random.between(-9, 9), random.below(8) * 125))
             }
@@ -292,7 +294,8 @@ impl Table {
                 format!("({})", texts.join(", "))
             })
             .collect();
-        let insert = |rows: &[String]| format!("INSERT INTO {} VALUES {}", self.name, rows.join(", "));
+        let insert =
+            |rows: &[String]| format!("INSERT INTO {} VALUES {}", self.name, rows.join(", "));
         all.chunks(40).map(insert).collect()
     }
 }

@@ -115,6 +115,12 @@ fn assignments(applied: &SessionState, wanted: &SessionState) -> String {
 
 fn push_names(list: &mut String, wanted: &SessionState) {
     let names = wanted.names();
+    // SET NAMES also gives the collation to the results, whose columns show its number.
+    let (charset, _) = names.collation().split_once('_').unwrap_or((names.collation(), ""));
+    if names.client() == charset && names.results() == Some(charset) {
+        push_assignment(list, format_args!("NAMES {charset} COLLATE {}", names.collation()));
+        return;
+    }
     push_assignment(
         list,
         format_args!("character_set_results={}", names.results().unwrap_or("NULL")),

@@ -52,6 +52,13 @@ impl Simulated {
     }
 
     fn assign(&mut self, assignment: &str) {
+        if let Some((charset, collation)) =
+            assignment.strip_prefix("NAMES ").and_then(|names| names.split_once(" COLLATE "))
+        {
+            (self.client, self.results) = (charset.into(), charset.into());
+            self.collation = collation.into();
+            return;
+        }
         let parts = split(assignment, '=');
         let (name, value) = (parts[0].as_str(), parts[1..].join("="));
         if let Some(name) = name.strip_prefix("@@session.") {
