@@ -80,6 +80,14 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// The columns of all tables of the statement.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.instances
+            .iter()
+            .filter_map(|instance| instance.table.as_deref())
+            .flat_map(|t| &t.columns)
+    }
+
     /// Looks a column up from `scope` outwards. None when it is not known which it is.
     pub(crate) fn column(&self, scope: usize, parts: &[&str]) -> Option<BoundColumn> {
         let (name, qualifier) = parts.split_last()?;

@@ -3,6 +3,7 @@
 
 pub(crate) mod build;
 pub(crate) mod item;
+pub(crate) mod weight;
 
 use crate::{
     bind::Facts,

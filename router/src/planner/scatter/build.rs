@@ -11,9 +11,9 @@ use crate::{
     planner::scatter::{
         ScatterForm, has_aggregate,
         item::{
-            Aggregate, AggregateFunction, Comparison, Item, ItemKind, column_at, comparison,
-            kind_of, same,
+            Aggregate, AggregateFunction, Item, ItemKind, column_at, comparison, kind_of, same,
         },
+        weight::{Comparison, Weights, column_comparison},
     },
     route::Values,
     splice::{Edit, Splicer},
@@ -260,7 +260,7 @@ impl Builder<'_> {
             AggregateFunction::Min | AggregateFunction::Max => {
                 let compare = comparison(self.pieces, item.expr.clone(), &self.form.facts);
                 let text = self.splicer.text(item.expr.clone());
-                let by = self.weighted(column, &text, &compare);
+                let by = self.weighted(column, &text, &compare)?;
                 match aggregate.function {
                     AggregateFunction::Min => MergeFunction::Min { by },
                     _ => MergeFunction::Max { by },
@@ -432,7 +432,7 @@ impl Builder<'_> {
             Some(index) => ColumnRef::Visible(index),
             None => self.hidden(text.clone()),
         };
-        Ok(Some(self.weighted(value, &text, &compare)))
+        self.weighted(value, &text, &compare).map(Some)
     }
 
     fn column_text(&self, bound: BoundColumn) -> (Vec<u8>, Comparison) {
@@ -441,37 +441,21 @@ impl Builder<'_> {
         let instance = &facts.instances[bound.instance];
         let column = facts.definition(bound).map(|column| column.name.as_str()).unwrap_or_default();
         let text = format!("{}.{}", quoted(&instance.name), quoted(column)).into_bytes();
-        let kind = facts.definition(bound).map(super::item::column_comparison_of);
+        let kind = facts.definition(bound).map(column_comparison);
         (text, kind.unwrap_or(Comparison::Unknown))
     }
 
     /// A value with the hidden weights that it is compared by.
-    fn weighted(&mut self, value: ColumnRef, text: &[u8], compare: &Comparison) -> SortColumn {
-        let weight = [b"WEIGHT_STRING(", text, b")"].concat();
-        match compare {
-            Comparison::ByType | Comparison::Enum => SortColumn { value, weight: None, pad: None },
-            Comparison::Collation(collation) => {
-                let pads = !(collation.contains("nopad") || collation.contains("_0900_"));
-                let charset = collation.split('_').next().unwrap_or_default();
-                let space = format!("WEIGHT_STRING(_{charset}' ' COLLATE {collation})");
-                SortColumn {
-                    value,
-                    weight: Some(self.hidden(weight)),
-                    pad: pads.then(|| self.hidden(space.into_bytes())),
-                }
-            }
-            Comparison::Unknown => {
-                // The pad of the expression's own collation; empty where it does not pad.
-                let mut pad = b"IF(COLLATION(".to_vec();
-                pad.extend_from_slice(text);
-                pad.extend_from_slice(
-                    b") REGEXP '^binary$|nopad|_0900_', '', WEIGHT_STRING(CONCAT(LEFT(",
-                );
-                pad.extend_from_slice(text);
-                pad.extend_from_slice(b", 0), ' ')))");
-                SortColumn { value, weight: Some(self.hidden(weight)), pad: Some(self.hidden(pad)) }
-            }
-        }
+    fn weighted(
+        &mut self,
+        value: ColumnRef,
+        text: &[u8],
+        compare: &Comparison,
+    ) -> Result<SortColumn, Refusal> {
+        let Weights { weight, pad } = Weights::of(text, compare, &self.form.facts)?;
+        let weight = weight.map(|weight| self.hidden(weight));
+        let pad = pad.map(|pad| self.hidden(pad));
+        Ok(SortColumn { value, weight, pad })
     }
 
     fn hidden(&mut self, text: Vec<u8>) -> ColumnRef {

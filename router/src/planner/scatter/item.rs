@@ -6,7 +6,10 @@ use crate::{
     lexer::TokenKind,
     parse::{Pieces, piece_of},
     plan::Refusal,
-    planner::scatter::has_aggregate,
+    planner::scatter::{
+        has_aggregate,
+        weight::{Comparison, column_comparison},
+    },
 };
 use sqlparser::ast::{SelectItem, SelectItemQualifiedWildcardKind};
 use std::ops::Range;
@@ -54,19 +57,6 @@ pub(crate) enum AggregateFunction {
     Min,
     Max,
     Average,
-}
-
-/// How values of an expression compare.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    /// By the type of the column in the result.
-    ByType,
-    /// By number, though they are shown as text.
-    Enum,
-    /// By this collation.
-    Collation(String),
-    /// Perhaps strings: the servers say by which collation.
-    Unknown,
 }
 
 impl Item {
@@ -182,7 +172,7 @@ fn aggregate_at(pieces: &Pieces<'_>, expr: Range<usize>) -> Option<Aggregate> {
 pub(crate) fn comparison(pieces: &Pieces<'_>, expr: Range<usize>, facts: &Facts) -> Comparison {
     match kind_of(pieces, expr, facts) {
         ItemKind::Column(bound) => match facts.definition(bound) {
-            Some(column) => column_comparison_of(column),
+            Some(column) => column_comparison(column),
             None => Comparison::Unknown,
         },
         ItemKind::Aggregate(aggregate) => match aggregate.function {
@@ -198,27 +188,6 @@ pub(crate) fn comparison(pieces: &Pieces<'_>, expr: Range<usize>, facts: &Facts)
             }
         },
         _ => Comparison::Unknown,
-    }
-}
-
-/// How the values of a table's column compare.
-pub(crate) fn column_comparison_of(column: &shardline_model::catalog::Column) -> Comparison {
-    column_comparison(&column.column_type, column.collation.as_deref())
-}
-
-fn column_comparison(column_type: &str, collation: Option<&str>) -> Comparison {
-    let name = column_type.split(['(', ' ']).next().unwrap_or_default();
-    match name {
-        "enum" | "set" => Comparison::Enum,
-        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" | "decimal"
-        | "numeric" | "float" | "double" | "bit" | "year" | "date" | "time" | "datetime"
-        | "timestamp" | "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob"
-        | "longblob" => Comparison::ByType,
-        _ => match collation {
-            Some("binary") => Comparison::ByType,
-            Some(collation) => Comparison::Collation(collation.to_owned()),
-            None => Comparison::Unknown,
-        },
     }
 }
 

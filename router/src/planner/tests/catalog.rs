@@ -139,6 +139,12 @@ pub(crate) fn catalog(shards: u32) -> Catalog {
     );
     builder.table("sbtest1", "id int(11); k int(11)=0; c char(120)!utf8mb4_general_ci=''; pad char(60)!utf8mb4_general_ci=''", sharded(4, &[0]), true);
     builder.table("pairs", "a int(11); b int(11); c int(11)", sharded(5, &[0, 1]), false);
+    builder.table(
+        "words",
+        "id int(11); w varchar(20)!utf8mb4_uca1400_as_ci; t text!utf8mb4_uca1400_as_ci",
+        sharded(4, &[0]),
+        false,
+    );
     builder.table("rich", "id bigint(20)", TableKind::Single { shard: at(1) }, false);
     let database = |name: &str, home, tables: Vec<Table>| Database {
         name: name.into(),
