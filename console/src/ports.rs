@@ -4,10 +4,14 @@ use std::{
     fmt, fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
+    time::{Duration, Instant},
 };
 
 /// How many ports after the wanted one are tried when it is taken and not pinned.
 const PORTS_TRIED_MAX: u16 = 100;
+/// How long another cluster's start is waited for.
+const TURN_WAIT: Duration = Duration::from_secs(20);
+const TURN_POLL: Duration = Duration::from_millis(20);
 
 /// A port that someone would like to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,30 @@ pub enum PortError {
 
 fn holder_text(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "a process of another user".to_owned(), Holder::to_string)
+}
+
+/// Held between choosing ports and binding them, so that two clusters of one user that
+/// start at the same moment do not choose the same ones.
+#[derive(Debug)]
+pub struct ChoosingTurn {
+    _file: Option<fs::File>,
+}
+
+/// Waits for this process's turn to choose ports, but not for ever: without a turn a clash
+/// is still found when the port is bound.
+pub async fn choosing_turn() -> ChoosingTurn {
+    let user = rustix::process::geteuid().as_raw();
+    let path = std::env::temp_dir().join(format!("shardline-ports-{user}.lock"));
+    let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let Ok(file) = opened else { return ChoosingTurn { _file: None } };
+    let begun = Instant::now();
+    while begun.elapsed() < TURN_WAIT {
+        if file.try_lock().is_ok() {
+            return ChoosingTurn { _file: Some(file) };
+        }
+        tokio::time::sleep(TURN_POLL).await;
+    }
+    ChoosingTurn { _file: None }
 }
 
 /// Chooses a loopback port that is free now and not among `reserved`.

@@ -88,7 +88,10 @@ impl Pair {
         self.seen.rows += plain.sets.iter().map(|set| set.rows.len()).sum::<usize>();
         let text = String::from_utf8_lossy(&statement.sql);
         let params = match &statement.params {
-            Some(params) => format!("\n  with {params:?}"),
+            Some(params) => {
+                let shown: Vec<String> = params.iter().map(|value| value.as_sql(true)).collect();
+                format!("\n  with {}", shown.join(" | "))
+            }
             None => String::new(),
         };
         match &verdict {

@@ -27,7 +27,13 @@ const WARM: u64 = 200_000;
 const GROWTH_MAX_KIB: u64 = 48 * 1024;
 /// Commands that one connection sends before its answers are awaited.
 const COMMANDS_PER_CONNECTION: u64 = 40;
-const WORKERS: u64 = 8;
+const WORKERS: u64 = 32;
+/// A proxy that says nothing for so long waits for the rest of a packet with a wrong length.
+const IDLE: Duration = Duration::from_millis(150);
+/// One packet in so many keeps a wrong length.
+const WRONG_LENGTHS: usize = 150;
+/// Most packets must have been understood as packets: this share of them is answered.
+const ANSWERED_MIN: u64 = PACKETS / 2;
 /// The slowest that the good client may be answered.
 const SLOWEST: Duration = Duration::from_secs(5);
 const SEED: u64 = 0x5eed_0001;
@@ -148,18 +154,51 @@ fn true_length(bytes: &mut [u8]) {
     bytes[..3].copy_from_slice(&length.to_le_bytes()[..3]);
 }
 
-/// Sends packets on one connection and returns how many. A refused or reset connection is
-/// the proxy's right; a proxy that is gone is found by the good client.
-async fn assault(address: SocketAddr, random: &mut Random, seeds: &[Vec<u8>]) -> u64 {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return 0 };
-    let mut greeting = [0; 512];
-    let Ok(Ok(1..)) = timeout(SLOWEST, stream.read(&mut greeting)).await else { return 0 };
-    let (mut sent, mut bytes) = (0, Vec::new());
+/// What one connection has sent and got back.
+#[derive(Default)]
+struct Count {
+    sent: u64,
+    answered: u64,
+}
+
+/// Finds the starts of answers in a stream of packets: those numbered 1.
+#[derive(Default)]
+struct Answers {
+    header: Vec<u8>,
+    body_left: usize,
+    starts: u64,
+}
+
+impl Answers {
+    fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let skipped = self.body_left.min(bytes.len());
+            (self.body_left, bytes) = (self.body_left - skipped, &bytes[skipped..]);
+            while self.body_left == 0 && !bytes.is_empty() {
+                self.header.push(bytes[0]);
+                bytes = &bytes[1..];
+                if let [low, middle, high, sequence] = self.header[..] {
+                    self.body_left = u32::from_le_bytes([low, middle, high, 0]) as usize;
+                    self.starts += u64::from(sequence == 1);
+                    self.header.clear();
+                }
+            }
+        }
+    }
+}
+
+/// Sends packets on one connection. A refused or reset connection is the proxy's right; a
+/// proxy that is gone is found by the good client.
+async fn assault(address: SocketAddr, random: &mut Random, seeds: &[Vec<u8>]) -> Count {
+    let mut count = Count::default();
+    let Ok(mut stream) = TcpStream::connect(address).await else { return count };
+    let mut buffer = vec![0; 16 * 1024];
+    let Ok(Ok(1..)) = timeout(SLOWEST, stream.read(&mut buffer)).await else { return count };
+    let mut bytes = Vec::new();
     if random.below(COMMANDS_PER_CONNECTION as usize) == 0 {
-        let mut spoiled = handshake();
-        mutate(&mut spoiled, random);
-        bytes.extend(spoiled);
-        sent += 1;
+        bytes = handshake();
+        mutate(&mut bytes, random);
+        count.sent += 1;
     } else {
         bytes.extend(handshake());
         for _ in 0..COMMANDS_PER_CONNECTION {
@@ -167,29 +206,28 @@ async fn assault(address: SocketAddr, random: &mut Random, seeds: &[Vec<u8>]) ->
             mutate(&mut spoiled, random);
             // A wrong length ends the conversation; most packets should be understood
             // as packets, and be wrong inside.
-            if random.below(40) != 0 {
+            if random.below(WRONG_LENGTHS) != 0 {
                 true_length(&mut spoiled);
                 spoiled[3] = 0;
             }
             bytes.extend(spoiled);
-            sent += 1;
+            count.sent += 1;
         }
         bytes.extend(packet(0, &[1]));
     }
-    let talk = async {
-        let (mut read, mut write) = stream.split();
-        let writing = async {
-            write.write_all(&bytes).await?;
-            write.shutdown().await
-        };
-        let mut sink = tokio::io::sink();
-        let reading = tokio::io::copy(&mut read, &mut sink);
-        // Either side may end first, with an error or without: all are fair answers.
-        let _ended = tokio::join!(writing, reading);
+    let mut answers = Answers::default();
+    let (mut read, mut write) = stream.split();
+    // Either side may end first, with an error or without: all are fair answers.
+    let writing = async { write.write_all(&bytes).await.is_ok() };
+    let reading = async {
+        while let Ok(Ok(length @ 1..)) = timeout(IDLE, read.read(&mut buffer)).await {
+            answers.take(&buffer[..length]);
+        }
     };
-    // A conversation without an end is dropped; the proxy must survive that as well.
-    timeout(SLOWEST, talk).await.ok();
-    sent
+    let both = async { tokio::join!(writing, reading) };
+    timeout(SLOWEST * 4, both).await.ok();
+    count.answered = answers.starts;
+    count
 }
 
 /// Asks for one row over and over; returns the slowest answer.
@@ -224,19 +262,21 @@ async fn a_million_mutated_packets() -> Result<()> {
     let config = ClusterConfig { shards: 2, meta: 1, proxies: 1, ..ClusterConfig::default() };
     let mut cluster = cluster_with_tables(config).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.proxies[0].port()));
-    let (stop, sent) = (Shutdown::new(), Arc::new(AtomicU64::new(0)));
+    let stop = Shutdown::new();
+    let (sent, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let good = good_client(&cluster, stop.clone()).await?;
     let seeds = Arc::new(commands());
     let begun = Instant::now();
     let workers: Vec<_> = (1..=WORKERS)
         .map(|number| {
-            let (sent, seeds) = (sent.clone(), seeds.clone());
+            let (sent, answered, seeds) = (sent.clone(), answered.clone(), seeds.clone());
             tokio::spawn(async move {
                 let mut random = Random(SEED.wrapping_mul(number * 2 + 1));
                 while sent.load(Ordering::Relaxed) < PACKETS {
                     let count = assault(address, &mut random, &seeds).await;
-                    sent.fetch_add(count, Ordering::Relaxed);
-                    if count == 0 {
+                    sent.fetch_add(count.sent, Ordering::Relaxed);
+                    answered.fetch_add(count.answered, Ordering::Relaxed);
+                    if count.sent == 0 {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 }
@@ -260,10 +300,13 @@ async fn a_million_mutated_packets() -> Result<()> {
     let proxy = &cluster.proxies[0].process;
     let (warm, end) = (warm_kib.context("never warm")?, proxy.resident_kib()?);
     println!(
-        "{} packets in {:.0} s, {warm} KiB -> {end} KiB, slowest good answer {slowest:?}, seed {SEED:#x}",
+        "{} packets, {} answers in {:.0} s, {warm} KiB -> {end} KiB, slowest good answer {slowest:?}, seed {SEED:#x}",
         sent.load(Ordering::Relaxed),
+        answered.load(Ordering::Relaxed),
         begun.elapsed().as_secs_f32()
     );
+    let answered = answered.load(Ordering::Relaxed);
+    ensure!(answered > ANSWERED_MIN, "only {answered} packets were answered");
     let log = proxy.log_text();
     let panic = log.lines().find(|line| line.contains("panicked"));
     ensure!(panic.is_none(), "{panic:?}");

@@ -1,5 +1,6 @@
 //! One child process with its log, started so that it ends with the test process.
 
+use crate::wait::Hopeless;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use shardline_console::local::{Spawner, child::ChildCommand};
@@ -113,7 +114,10 @@ impl Process {
     pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait().context("asking for its state")? {
             None => Ok(()),
-            Some(status) => bail!("{} ended: {status}: {}", self.name, self.log_tail()),
+            Some(status) => {
+                let text = format!("{} ended: {status}: {}", self.name, self.log_tail());
+                Err(Hopeless(text).into())
+            }
         }
     }
 

@@ -72,6 +72,7 @@ impl Server {
 
     /// Starts it again after [`Server::kill`].
     pub async fn restart(&mut self) -> Result<()> {
+        fs::create_dir_all(self.settings.temporary_dir()).context("making its tmpdir")?;
         let process = Process::start(
             "mariadbd",
             &self.programs.server,

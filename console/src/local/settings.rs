@@ -41,6 +41,12 @@ impl Default for ServerTuning {
 pub const REDO_LOG_MIB: u32 = 48;
 
 impl ServerSettings {
+    /// Where it keeps temporary files: its own, since a starting server removes all
+    /// temporary tables that it finds.
+    pub fn temporary_dir(&self) -> PathBuf {
+        self.data_dir.with_file_name("tmp")
+    }
+
     /// The server's arguments. Commits and the binlog are durable before they are
     /// acknowledged, and the binlog has what change streams need.
     pub fn arguments(&self, programs: &Programs) -> Vec<OsString> {
@@ -51,6 +57,7 @@ impl ServerSettings {
             arguments.push(argument);
         };
         path("datadir", &self.data_dir);
+        path("tmpdir", &self.temporary_dir());
         path("socket", &self.socket);
         path("log-error", &self.error_log);
         path("pid-file", &self.data_dir.join("server.pid"));

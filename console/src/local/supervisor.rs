@@ -136,6 +136,8 @@ impl Supervisor {
     }
 
     async fn spawn(&self) -> Result<Child, LocalError> {
+        let temporary = self.settings.temporary_dir();
+        fs::create_dir_all(&temporary).map_err(LocalError::file("create", &temporary))?;
         let path = &self.settings.error_log;
         let log = fs::OpenOptions::new()
             .create(true)

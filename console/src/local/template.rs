@@ -31,8 +31,13 @@ impl Template {
             fs::create_dir_all(&draft).map_err(LocalError::file("create", &draft))?;
             let sql_file = path.with_extension("sql");
             super::account::write_secret(&sql_file, &account.create_sql())?;
-            let made = initialize(programs, &draft, &sql_file);
-            fs::remove_file(&sql_file).map_err(LocalError::file("remove", &sql_file))?;
+            // A starting server removes all temporary tables that it finds, also those of
+            // others: it needs a folder of its own for them.
+            let temporary = path.with_extension("tmp");
+            fs::create_dir_all(&temporary).map_err(LocalError::file("create", &temporary))?;
+            let made = initialize(programs, &draft, &sql_file, &temporary);
+            remove_if_there(&sql_file)?;
+            remove_if_there(&temporary)?;
             made?;
             remove_if_there(&draft.join("auto.cnf"))?;
             fs::rename(&draft, path).map_err(LocalError::file("rename", &draft))?;
@@ -58,7 +63,12 @@ pub fn running_as_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn initialize(programs: &Programs, path: &Path, sql_file: &Path) -> Result<(), LocalError> {
+fn initialize(
+    programs: &Programs,
+    path: &Path,
+    sql_file: &Path,
+    temporary: &Path,
+) -> Result<(), LocalError> {
     let mut command = match &programs.installer {
         Installer::Script(script) => {
             let mut command = Command::new(script);
@@ -83,6 +93,7 @@ fn initialize(programs: &Programs, path: &Path, sql_file: &Path) -> Result<(), L
             command
         }
     };
+    command.arg(format!("--tmpdir={}", temporary.display()));
     if running_as_root() {
         command.arg("--user=root");
     }

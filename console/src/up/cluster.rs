@@ -14,6 +14,7 @@ use crate::{
     demo,
     exit::{Failure, Reason, chain},
     local::{Account, Programs},
+    ports,
 };
 use mysql_async::{Opts, OptsBuilder, prelude::Queryable};
 use shardline_base::{Policy, Shutdown, Tasks, Telemetry};
@@ -107,6 +108,7 @@ impl Cluster {
         }
         let begun = Instant::now();
         let resumed = old.is_some();
+        let turn = ports::choosing_turn().await;
         let mut state = plan::decide(&self.wishes, file, folder, old)?;
         folder.save(&state)?;
         folder.publish(&run_state(&state, false))?;
@@ -124,6 +126,7 @@ impl Cluster {
         let listen = loopback(state.console_port);
         nodes::start_admin(admin, listen, running.readiness.clone(), self.telemetry.clone())
             .await?;
+        drop(turn);
         if let Some(file) = file {
             create_databases(&state, &seed::plain_databases(file)).await?;
         }

@@ -17,11 +17,12 @@ const LOCK: &str = "lock";
 /// Written by the process that runs the cluster.
 const RUN: &str = "run.json";
 /// Everything that a folder may hold, for removal.
-const ENTRIES: [&str; 11] = [
+const ENTRIES: [&str; 12] = [
     "template",
     "template.draft",
     "template.sql",
     "template.new",
+    "template.tmp",
     "shards",
     "meta",
     "tls",

@@ -97,9 +97,9 @@ def run(connection, prepared=None):
         cursor.execute(statement)
     fill(connection, cursor)
     read(cursor)
-    write(connection, cursor)
     if prepared is not None:
         read(prepared)
+    write(connection, cursor)
     expect_error(cursor, 1062, "INSERT INTO t_hash (id, name) VALUES (1, 'again')")
     expect_error(cursor, 1146, "SELECT * FROM t_missing")
     assert fetch(cursor, "SELECT 1") == [(1,)]
