@@ -90,18 +90,6 @@ impl SqlError {
         )
     }
 
-    /// Authentication failed.
-    pub fn access_denied(user: &str, host: &str, with_password: bool) -> Self {
-        let using = if with_password { "YES" } else { "NO" };
-        Self::new(
-            1045,
-            b"28000",
-            "access_denied",
-            RetryClass::Never,
-            format!("Access denied for user '{user}'@'{host}' (using password: {using})"),
-        )
-    }
-
     /// The named database is not in the catalog.
     pub fn unknown_database(name: &str) -> Self {
         Self::new(
@@ -292,7 +280,7 @@ impl SqlError {
         )
     }
 
-    /// CREATE TABLE of a table that is there.
+    /// CREATE TABLE of what is there.
     pub fn table_exists(table: &str) -> Self {
         Self::new(
             1050,

@@ -139,6 +139,8 @@ impl Session {
         scratch: &mut Scratch,
     ) -> Result<Plan, SqlError> {
         let template = self.template(statement.sql, catalog, scratch)?;
+        let limit = self.state.variable("sql_select_limit");
+        self.values.select_limit = limit.and_then(|limit| limit.as_str().parse().ok());
         let mut ids = None;
         loop {
             let input = BindInput {

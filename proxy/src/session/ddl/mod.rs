@@ -2,6 +2,7 @@
 //! shard refuses is undone on those before it where that is possible; otherwise the error
 //! says how far it came.
 
+mod rehearsal;
 pub(super) mod sharding;
 
 use super::{
@@ -182,21 +183,18 @@ impl Session {
         if catalog.table(&table.database, &table.table).is_none() {
             return Err(SqlError::no_such_table(&table.database, &table.table).into());
         }
+        let first = catalog.shards.keys().next().copied().ok_or_else(SqlError::no_shards)?;
+        if renamed.is_none() {
+            self.rehearse_alter(catalog, first, table, sql).await?;
+            self.diagnostics.clear();
+        }
         self.on_all(catalog, sql, None, &[]).await?;
         let now = renamed.unwrap_or(table);
-        let first = catalog.shards.keys().next().copied().ok_or_else(SqlError::no_shards)?;
         let definition = self.read_definition(first, now).await?;
         if let Some(renamed) = renamed {
             self.propose(rename(table, renamed)).await?;
         }
-        let Definition { columns, unique_keys, auto_increment } = definition;
-        let change = Change::ReplaceTable {
-            database: now.database.clone(),
-            name: now.table.clone(),
-            columns,
-            unique_keys,
-            auto_increment,
-        };
+        let change = replacement(now, definition);
         self.propose(change).await.map_err(|failure| match failure {
             Failure::Sql(error) => error
                 .on_shard("all", "the servers have made the change: undo it by another ALTER TABLE")
@@ -479,6 +477,18 @@ fn rename(old: &TableName, new: &TableName) -> Change {
         name: old.table.clone(),
         to_database: new.database.clone(),
         to_name: new.table.clone(),
+    }
+}
+
+/// The change that an ALTER makes.
+fn replacement(table: &TableName, definition: Definition) -> Change {
+    let Definition { columns, unique_keys, auto_increment } = definition;
+    Change::ReplaceTable {
+        database: table.database.clone(),
+        name: table.table.clone(),
+        columns,
+        unique_keys,
+        auto_increment,
     }
 }
 
