@@ -156,6 +156,21 @@ impl Session {
         failed: bool,
     ) -> Result<(), Failure> {
         let shard = connection.shard();
+        if connection.is_broken() {
+            // What came before the statement was refused, and the statement is on its way
+            // all the same: only closing the connection takes it back.
+            let name = self.shard_name(shard);
+            drop(connection);
+            return match self.transaction.lost(shard) {
+                Some(finish) => {
+                    // A failure closes the connection, which rolls back too.
+                    let _ = self.finish(finish).await;
+                    let reason = "it did not take the session's settings";
+                    Err(SqlError::transaction_lost(&name, reason).into())
+                }
+                None => Ok(()),
+            };
+        }
         if failed && self.transaction.is_transactional() {
             // An ERR packet has no status flags: ask whether the transaction still lives.
             if let Err(error) = connection.ping().await {
