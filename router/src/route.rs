@@ -195,10 +195,13 @@ fn range_owners(
 ) -> Option<BTreeSet<ShardId>> {
     let first = key_types.first()?;
     // A limit of NULL matches nothing.
-    let mut null = false;
+    let (mut null, mut inexact) = (false, false);
     let mut part = |bound: Option<&Bound>| -> ops::Bound<KeyPart> {
         let Some(bound) = bound else { return ops::Bound::Unbounded };
-        let Some(literal) = values.get(bound.value) else { return ops::Bound::Unbounded };
+        let Some(literal) = values.get(bound.value) else {
+            inexact = true;
+            return ops::Bound::Unbounded;
+        };
         match first.canonical(&literal, KeyUse::Compare) {
             Ok(part) if bound.inclusive => ops::Bound::Included(part),
             Ok(part) => ops::Bound::Excluded(part),
@@ -206,12 +209,19 @@ fn range_owners(
                 null = true;
                 ops::Bound::Unbounded
             }
-            Err(KeyError::Inexact { .. }) => ops::Bound::Unbounded,
+            Err(KeyError::Inexact { .. }) => {
+                inexact = true;
+                ops::Bound::Unbounded
+            }
         }
     };
     let (low, high) = (part(low), part(high));
     if null {
         return Some(BTreeSet::new());
+    }
+    if inexact {
+        // The limits of a BETWEEN decide together by which type it compares.
+        return None;
     }
     Some(group.placement.owners_of_range(low.as_ref(), high.as_ref(), key_types))
 }

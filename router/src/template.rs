@@ -38,6 +38,8 @@ pub struct SessionValues {
     pub user: String,
     /// CURRENT_USER(): `name@host pattern`.
     pub current_user: String,
+    /// `sql_select_limit`, when the session has set it.
+    pub select_limit: Option<u64>,
     /// FOUND_ROWS().
     pub found_rows: u64,
     /// ROW_COUNT().
@@ -193,7 +195,8 @@ impl Template {
         }
         let pieces = editor.pieces().map_err(BindError::Refused)?;
         let splicer = editor.splicer(&pieces, Vec::new(), true);
-        let built = build::build(scatter, &pieces, values, splicer).map_err(BindError::Refused)?;
+        let built = build::build(scatter, &pieces, values, splicer, input.session.select_limit)
+            .map_err(BindError::Refused)?;
         let names: Vec<&str> = scatter
             .facts
             .instances

@@ -13,11 +13,14 @@ pub(crate) struct Statement {
     pub(crate) ordered: bool,
     /// Columns where any of several equal texts may be shown.
     pub(crate) representative: Vec<usize>,
+    /// Flags of columns and the number of warnings are compared too. For a SELECT they may
+    /// depend on how a server executes it.
+    pub(crate) strict: bool,
 }
 
 impl Statement {
     pub(crate) fn text(sql: impl Into<Vec<u8>>) -> Self {
-        Self { sql: sql.into(), params: None, ordered: false, representative: Vec::new() }
+        Self { sql: sql.into(), params: None, ordered: false, representative: Vec::new(), strict: true }
     }
 }
 

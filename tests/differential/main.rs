@@ -1,6 +1,7 @@
 //! The same SQL on one server and through Shardline: equal rows, columns, counts, errors.
 //!
-//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` makes it longer.
+//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` makes it longer,
+//! `SHARDLINE_DUMP` names a file for the SQL of the tables.
 
 mod random;
 mod value;
@@ -35,14 +36,20 @@ async fn one_server_and_three_shards_answer_alike() -> Result<()> {
     let mut random = Random::part(seed, 1);
     let tables = table::tables(&mut random);
     let mut pair = bench.pair().await?;
+    let mut dump = String::new();
     for table in &tables {
+        dump += &format!("{};\n", table.create(true));
         shardline_tests::sql::run(&mut pair.plain, &[&table.create(false)]).await?;
         shardline_tests::sql::run(&mut pair.sharded, &[&table.create(true)]).await?;
         for insert in table.fill(&mut random, ROWS) {
             pair.set(&insert).await?;
+            dump += &format!("{insert};\n");
         }
     }
     pair.close().await?;
+    if let Some(path) = std::env::var_os("SHARDLINE_DUMP") {
+        std::fs::write(path, dump)?;
+    }
     let seen = reads::run(&bench, seed, count, &tables).await?;
     for text in seen.differences.iter().take(40) {
         eprintln!("DIFFERENT {text}");

@@ -37,6 +37,7 @@ pub(crate) fn select(random: &mut Random, tables: &[Table]) -> Statement {
         params: prepared.then_some(params),
         ordered,
         representative: select.representative,
+        strict: false,
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn session() -> SessionValues {
         current_user: "ann@%".into(),
         found_rows: 3,
         row_count: -1,
+        select_limit: None,
     }
 }
 

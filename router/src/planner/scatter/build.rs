@@ -4,7 +4,7 @@ use crate::{
     bind::BoundColumn,
     conjunct::{KeySlot, piece_value},
     lexer::TokenKind,
-    parse::Pieces,
+    parse::{Pieces, locking_clause},
     plan::{
         AggregateColumn, ColumnRef, Grouping, Merge, MergeFunction, OrderKey, Refusal, SortColumn,
     },
@@ -44,6 +44,9 @@ struct Builder<'a> {
     pieces: &'a Pieces<'a>,
     values: Values<'a>,
     splicer: Splicer<'a>,
+    aliases: Vec<Edit>,
+    /// The session's sql_select_limit, which is the LIMIT of statements without one.
+    select_limit: Option<u64>,
     hidden: Vec<Vec<u8>>,
     /// Hidden columns stand in groups: each is put into MIN, which is valid under
     /// ONLY_FULL_GROUP_BY and gives a key's own value.
@@ -61,9 +64,15 @@ pub(crate) fn build<'a>(
     pieces: &'a Pieces<'a>,
     values: Values<'a>,
     splicer: Splicer<'a>,
+    select_limit: Option<u64>,
 ) -> Result<Built, Refusal> {
+    // Insertions are the aliases of select items, which copies of the items must not have.
+    let mut splicer = splicer;
+    let (aliases, edits) = splicer.edits.into_iter().partition(|edit| edit.pieces.is_empty());
+    splicer.edits = edits;
+    let hidden = Vec::new();
     let mut builder =
-        Builder { form, pieces, values, splicer, hidden: Vec::new(), in_groups: false };
+        Builder { form, pieces, values, splicer, aliases, select_limit, hidden, in_groups: false };
     let merge = builder.merge()?;
     Ok(builder.finish(merge))
 }
@@ -171,6 +180,13 @@ impl Builder<'_> {
             let Some(range) = range.filter(|range| !range.is_empty()) else { continue };
             self.splicer.edits.retain(|edit| !range.contains(&edit.pieces.start));
             self.splicer.edits.push(Edit { pieces: range, text: Vec::new() });
+        }
+        if self.select_limit.is_some() {
+            let end = self.form.shape.end;
+            let tail = (0..end).find(|&index| locking_clause(self.pieces, index) > 0);
+            let tail = tail.unwrap_or(end);
+            let text = format!("LIMIT {}", u64::MAX).into_bytes();
+            self.splicer.edits.push(Edit { pieces: tail..tail, text });
         }
         Ok(merge)
     }
@@ -538,7 +554,10 @@ impl Builder<'_> {
     }
 
     fn limit(&mut self, merge: &mut Merge) -> Result<(), Refusal> {
-        let Some(clause) = self.form.shape.limit.clone() else { return Ok(()) };
+        let Some(clause) = self.form.shape.limit.clone() else {
+            merge.limit = self.select_limit;
+            return Ok(());
+        };
         let number = |index| {
             let value = piece_value(self.pieces, index, false);
             value.and_then(|value| self.values.count(value)).ok_or_else(|| Refusal {
@@ -558,6 +577,7 @@ impl Builder<'_> {
 
     fn finish(mut self, mut merge: Merge) -> Built {
         merge.hidden = self.hidden.len();
+        self.splicer.edits.extend(std::mem::take(&mut self.aliases));
         if !self.hidden.is_empty() {
             let mut text = Vec::new();
             for (number, expr) in self.hidden.iter().enumerate() {
