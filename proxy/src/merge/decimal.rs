@@ -5,10 +5,12 @@ use super::MergeError;
 use bigdecimal::{BigDecimal, RoundingMode, num_bigint::BigInt, num_traits::Zero};
 use std::{cmp::Ordering, str::FromStr};
 
-/// Digits of a DECIMAL at most.
-const DIGITS_MAX: u64 = 65;
-/// The server divides in words of nine digits and drops what is right of the last word.
+/// The server computes in words of nine digits: a quotient loses what is right of its last
+/// word.
 const DIGITS_PER_WORD: u32 = 9;
+/// Words of a computed decimal at most. Sums and averages may have more digits than the 65
+/// of a column.
+const WORDS_MAX: u64 = 9;
 
 /// A decimal's text in parts, without digits that do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,9 @@ pub(crate) fn parse(text: &[u8], column: usize) -> Result<BigDecimal, MergeError
 /// The text of a sum with `scale` digits right of the point.
 pub(crate) fn print_sum(sum: &BigDecimal, scale: u8, column: usize) -> Result<String, MergeError> {
     let rounded = sum.with_scale_round(i64::from(scale), RoundingMode::HalfUp);
-    if rounded.digits() > DIGITS_MAX {
+    let word = u64::from(DIGITS_PER_WORD);
+    let whole = rounded.digits().saturating_sub(u64::from(scale));
+    if whole.div_ceil(word) + u64::from(scale).div_ceil(word) > WORDS_MAX {
         return Err(MergeError::OutOfRange { column });
     }
     Ok(rounded.to_plain_string())
@@ -162,7 +166,7 @@ mod tests {
         let sum = parse(b"10.5", 0).unwrap() + parse(b"-0.50", 0).unwrap();
         assert_eq!(print_sum(&sum, 2, 0).unwrap(), "10.00");
         assert_eq!(print_sum(&sum, 0, 0).unwrap(), "10");
-        let huge = parse("9".repeat(65).as_bytes(), 0).unwrap();
+        let huge = parse("9".repeat(81).as_bytes(), 0).unwrap();
         assert!(print_sum(&huge, 0, 0).is_ok());
         assert_eq!(print_sum(&(huge + 1), 0, 3), Err(MergeError::OutOfRange { column: 3 }));
     }

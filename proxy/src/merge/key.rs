@@ -37,9 +37,12 @@ pub(crate) type Key = SmallVec<[Part; 2]>;
 impl Comparison {
     pub(crate) fn of_column(layout: &Layout, column: &SortColumn) -> Result<Self, MergeError> {
         let place = |column: Option<_>| column.map(|column| layout.index_of(column)).transpose();
+        let value = layout.index_of(column.value)?;
+        // Some functions of times weigh as their text, which sorts otherwise than they do.
+        let is_text = layout.columns[value].domain == Domain::Bytes;
         Ok(Comparison {
-            value: layout.index_of(column.value)?,
-            weight: place(column.weight)?,
+            value,
+            weight: place(column.weight)?.filter(|_| is_text),
             pad: place(column.pad)?,
             descending: false,
         })

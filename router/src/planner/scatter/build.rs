@@ -97,16 +97,16 @@ impl Builder<'_> {
         let grouped = !keys.is_empty();
         let local = grouped && self.covers_key(&self.columns_of(&keys));
         if local || !(grouped || aggregates || order_aggregates || shape.having) {
-            self.merge_rows(local)
+            self.merge_rows(&keys)
         } else {
             self.merge_groups(&keys)
         }
     }
 
     /// Rows or whole groups: nothing of one row is on two shards.
-    fn merge_rows(&mut self, grouped: bool) -> Result<Merge, Refusal> {
+    fn merge_rows(&mut self, group: &[KeyTarget]) -> Result<Merge, Refusal> {
         let shape = &self.form.shape;
-        if shape.having && !grouped {
+        if shape.having && group.is_empty() {
             return refuse("HAVING over several shards is not supported yet", "use WHERE");
         }
         let mut merge = Merge::default();
@@ -121,11 +121,23 @@ impl Builder<'_> {
                     "add the ORDER BY expression to the select list",
                 );
             }
+            // A key of the groups has one value in each; anything else has that of the row
+            // that is shown.
+            self.in_groups = group.contains(&target);
             if let Some(column) = self.sort_column(&target, true)? {
                 merge.order_by.push(OrderKey { column, descending: item.descending });
             }
         }
+        self.in_groups = false;
         self.limit(&mut merge)?;
+        if shape.distinct && !self.hidden.is_empty() {
+            // Texts that are equal may have several weights: a shard that counts these as
+            // rows of their own must neither cut them off nor be the only one to compare.
+            if merge.distinct.is_none() {
+                merge.distinct = Some(self.distinct_columns()?);
+            }
+            self.all_rows(shape.limit.as_ref().map(|limit| limit.pieces.clone()));
+        }
         Ok(merge)
     }
 
@@ -174,13 +186,21 @@ impl Builder<'_> {
         merge.grouping = Some(grouping);
         self.limit(&mut merge)?;
         // Partial groups must all arrive: neither order nor limit before the merge.
-        for range in
-            [Some(shape.order_pieces.clone()), shape.limit.as_ref().map(|l| l.pieces.clone())]
-        {
-            let Some(range) = range.filter(|range| !range.is_empty()) else { continue };
-            self.splicer.edits.retain(|edit| !range.contains(&edit.pieces.start));
-            self.splicer.edits.push(Edit { pieces: range, text: Vec::new() });
+        self.remove(shape.order_pieces.clone());
+        self.all_rows(shape.limit.as_ref().map(|limit| limit.pieces.clone()));
+        Ok(merge)
+    }
+
+    fn remove(&mut self, pieces: Range<usize>) {
+        if !pieces.is_empty() {
+            self.splicer.edits.retain(|edit| !pieces.contains(&edit.pieces.start));
+            self.splicer.edits.push(Edit { pieces, text: Vec::new() });
         }
+    }
+
+    /// Makes the shards send all rows: without the LIMIT clause and the session's limit.
+    fn all_rows(&mut self, limit: Option<Range<usize>>) {
+        self.remove(limit.unwrap_or_default());
         if self.select_limit.is_some() {
             let end = self.form.shape.end;
             let tail = (0..end).find(|&index| locking_clause(self.pieces, index) > 0);
@@ -188,7 +208,6 @@ impl Builder<'_> {
             let text = format!("LIMIT {}", u64::MAX).into_bytes();
             self.splicer.edits.push(Edit { pieces: tail..tail, text });
         }
-        Ok(merge)
     }
 
     fn check_group_order(&self, target: &KeyTarget) -> Result<(), Refusal> {
@@ -489,12 +508,14 @@ impl Builder<'_> {
     fn distinct_columns(&mut self) -> Result<Vec<SortColumn>, Refusal> {
         let mut columns = Vec::new();
         for index in 0..self.form.items.len() {
-            let item = &self.form.items[index];
-            if matches!(item.kind, ItemKind::Star(_)) {
-                return refuse(
-                    "SELECT DISTINCT * of a join over several shards is not supported yet",
-                    "name the columns",
-                );
+            if let ItemKind::Star(instances) = &self.form.items[index].kind {
+                for &instance in instances {
+                    for column in self.shown_columns(instance) {
+                        let target = KeyTarget::Column(BoundColumn { instance, column });
+                        columns.extend(self.sort_column(&target, false)?);
+                    }
+                }
+                continue;
             }
             columns.extend(self.sort_column(&KeyTarget::Item(index), false)?);
         }
