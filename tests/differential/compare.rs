@@ -80,11 +80,15 @@ fn loosened(statement: &Statement, shape: &Shape) -> Shape {
         return shape;
     }
     shape.origin.clear();
+    shape.length = 0;
+    shape.flags &= ColumnFlags::UNSIGNED_FLAG;
+    if shape.kind == "MYSQL_TYPE_STRING" {
+        shape.kind = "MYSQL_TYPE_VAR_STRING".into();
+    }
     if shape.kind.ends_with("_STRING") || shape.kind.ends_with("BLOB") {
         shape.decimals = 0;
     }
     if statement.params.as_ref().is_some_and(|params| !params.is_empty()) {
-        shape.length = 0;
         shape.decimals = 0;
         if matches!(shape.kind.as_str(), "MYSQL_TYPE_LONG" | "MYSQL_TYPE_TINY" | "MYSQL_TYPE_SHORT")
         {

@@ -3,7 +3,7 @@
 use crate::{
     random::Random,
     table::{Class, Column, Kind, Table},
-    value::{self, Lit},
+    value::Lit,
 };
 use mysql_async::Value;
 
@@ -52,6 +52,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) sources: Vec<Source<'a>>,
     /// Literals may become parameters.
     pub(crate) prepared: bool,
+    /// Columns may be compared with values of other types and used as truth values.
+    pub(crate) odd: bool,
 }
 
 /// Values beside a key that are not of its type.
@@ -283,7 +285,8 @@ impl<'a> Maker<'a> {
 
     /// A literal to compare a column with.
     fn comparand(&mut self, column: &Column) -> Piece {
-        if !self.random.percent(if column.name == "k" { 25 } else { 8 }) {
+        let chance = if column.name == "k" { 25 } else { 8 };
+        if !self.odd || !self.random.percent(chance) {
             let lit = column.kind.value(self.random);
             return self.literal(lit);
         }
@@ -348,7 +351,8 @@ impl<'a> Maker<'a> {
                 let pattern = self.random.of(&["'a%'", "'%b'", "'_'", "'%\\%%'", "'E%'", "''"]);
                 piece.push(&format!("{name} LIKE {pattern}"));
             }
-            _ => piece.push(name),
+            _ if self.odd => piece.push(name),
+            _ => piece.push(&format!("{name} IS NOT NULL")),
         }
         piece
     }
@@ -373,7 +377,7 @@ impl<'a> Maker<'a> {
             piece.push(")");
             return piece;
         }
-        if self.random.percent(15) {
+        if self.odd && self.random.percent(15) {
             let mut piece = self.expression();
             piece.sql.insert(0, '(');
             piece.push(") IS NOT NULL");
@@ -403,12 +407,6 @@ impl<'a> Maker<'a> {
             piece.add(condition);
         }
         piece
-    }
-
-    /// A text value, for other makers.
-    pub(crate) fn text_literal(&mut self) -> Piece {
-        let lit = value::text(self.random);
-        self.literal(lit)
     }
 }
 

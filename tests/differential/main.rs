@@ -10,11 +10,14 @@ mod answer;
 mod compare;
 mod pair;
 
-mod expression;
-mod select;
 mod table;
 
+mod change;
+mod expression;
+mod select;
+
 mod reads;
+mod writes;
 
 use anyhow::{Result, ensure};
 use random::Random;
@@ -50,7 +53,10 @@ async fn one_server_and_three_shards_answer_alike() -> Result<()> {
     if let Some(path) = std::env::var_os("SHARDLINE_DUMP") {
         std::fs::write(path, dump)?;
     }
-    let seen = reads::run(&bench, seed, count, &tables).await?;
+    let mut seen = reads::run(&bench, seed, count, &tables).await?;
+    seen.add(writes::run(&bench, seed, count / 3, &tables).await?);
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    writes::places(&bench, &names).await?;
     for text in seen.differences.iter().take(40) {
         eprintln!("DIFFERENT {text}");
     }

@@ -23,7 +23,7 @@ pub(crate) fn select(random: &mut Random, tables: &[Table]) -> Statement {
         true => join(random, tables),
         false => one(random, tables),
     };
-    let maker = Maker { random, sources, prepared };
+    let maker = Maker { random, sources, prepared, odd: true };
     let mut select = Select { maker, text: Piece::default(), from, representative: Vec::new() };
     let ordered = match select.maker.random.below(10) {
         0..=5 => select.rows(),

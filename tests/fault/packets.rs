@@ -101,15 +101,19 @@ fn commands() -> Vec<Vec<u8>> {
         vec![0x1a, 1, 0, 0, 0],
         vec![0x19, 1, 0, 0, 0],
         vec![0x1c, 1, 0, 0, 0, 9, 0, 0, 0],
-        // INIT_DB, FIELD_LIST, PING, STATISTICS, SET_OPTION, RESET_CONNECTION, CHANGE_USER.
+        // INIT_DB, FIELD_LIST, PING, STATISTICS, SET_OPTION, RESET_CONNECTION.
         [&[2][..], b"d"].concat(),
         [&[4][..], b"t\0%"].concat(),
         vec![0x0e],
         vec![0x09],
         vec![0x1b, 0, 0],
         vec![0x1f],
-        [&[0x11][..], b"root\0\0d\0\x2d\0mysql_native_password\0"].concat(),
     ]
+}
+
+/// CHANGE_USER: a spoiled one ends the conversation, so each has one, at its end.
+fn change_user() -> Vec<u8> {
+    packet(0, &[&[0x11][..], b"root\0\0d\0\x2d\0mysql_native_password\0"].concat())
 }
 
 /// Spoils a packet: bits, bytes, lengths, order. The header is fair game, too.
@@ -201,14 +205,22 @@ async fn assault(address: SocketAddr, random: &mut Random, seeds: &[Vec<u8>]) ->
         count.sent += 1;
     } else {
         bytes.extend(handshake());
-        for _ in 0..COMMANDS_PER_CONNECTION {
-            let mut spoiled = packet(0, &seeds[random.below(seeds.len())]);
+        for number in 1..=COMMANDS_PER_CONNECTION {
+            let mut spoiled = match number {
+                COMMANDS_PER_CONNECTION => change_user(),
+                _ => packet(0, &seeds[random.below(seeds.len())]),
+            };
             mutate(&mut spoiled, random);
             // A wrong length ends the conversation; most packets should be understood
             // as packets, and be wrong inside.
             if random.below(WRONG_LENGTHS) != 0 {
                 true_length(&mut spoiled);
                 spoiled[3] = 0;
+            }
+            // A byte lost in front of a statement's number makes it COM_QUIT, which would
+            // end most conversations early.
+            if let Some(command @ 1) = spoiled.get_mut(4) {
+                *command = 0x17;
             }
             bytes.extend(spoiled);
             count.sent += 1;
