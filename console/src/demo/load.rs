@@ -49,7 +49,7 @@ async fn pay(options: &Opts, round: &mut u64, shutdown: &Shutdown) -> mysql_asyn
             )
             .await?;
         payment.commit().await?;
-        if (*round >> 40) % PAYMENTS_PER_REPORT == 0 {
+        if (*round >> 40).is_multiple_of(PAYMENTS_PER_REPORT) {
             connection
                 .query_drop("SELECT branch_id, SUM(balance) FROM account GROUP BY branch_id")
                 .await?;
