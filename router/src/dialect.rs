@@ -3,7 +3,7 @@
 //! what is taken out of the token stream before parsing is `parse`'s matter.
 
 use sqlparser::{
-    ast::{BinaryOperator, Expr, UnaryOperator},
+    ast::{BinaryOperator, CastKind, DataType, Expr, UnaryOperator},
     dialect::{Dialect, MySqlDialect, Precedence},
     keywords::{self, Keyword},
     parser::{Parser, ParserError},
@@ -74,6 +74,14 @@ impl Dialect for ServerDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if parser.parse_keyword(Keyword::BINARY) {
+            return Some(parser.parse_subexpr(UNARY).map(|expr| Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(expr),
+                data_type: DataType::Binary(None),
+                format: None,
+            }));
+        }
         let op = match &parser.peek_token_ref().token {
             Token::ExclamationMark => UnaryOperator::BangNot,
             Token::Tilde => UnaryOperator::BitwiseNot,
