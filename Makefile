@@ -40,7 +40,7 @@ $(CLIENTS)/venv/ready: tests/clients/python/requirements.txt
 	touch $@
 
 $(CLIENTS)/go-client: tests/clients/go/main.go tests/clients/go/go.mod
-	cd tests/clients/go && go build -o ../../../$@ .
+	cd tests/clients/go && go build -buildvcs=false -o ../../../$@ .
 
 deps:
 	.ci/dependencies server

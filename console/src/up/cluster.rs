@@ -135,18 +135,16 @@ impl Cluster {
         let demo = self.start_demo(running, &mut state).await?;
         running.readiness.set(true);
 
-        let run = run_state(&state, true);
-        folder.publish(&run)?;
-        let names: Vec<&str> = state.shards.iter().map(|shard| shard.name.as_str()).collect();
-        let Programs { server, .. } = &self.programs;
-        println!(
-            "✓ mariadbd {} ({})   ✓ ports free   ✓ shards {} up ({:.1} s)   ✓ {}{demo}",
+        let mut run = run_state(&state, true);
+        let took_s = shards_took.as_secs_f32();
+        run.headline = format!(
+            "✓ mariadbd {} ({})   ✓ ports free   ✓ shards {} up ({took_s:.1} s)   ✓ {}{demo}",
             self.programs.short_version(),
-            server.display(),
-            names.join(" "),
-            shards_took.as_secs_f32(),
+            self.programs.server.display(),
+            run.shards.join(" "),
             if resumed { "resumed" } else { "new cluster" },
         );
+        folder.publish(&run)?;
         println!("{}", summary::lines(folder, &run));
         println!("Ready in {:.1} s · Ctrl-C stops, data is kept", begun.elapsed().as_secs_f32());
         Ok(())
@@ -300,6 +298,7 @@ fn run_state(state: &FolderState, ready: bool) -> RunState {
         meta: state.meta_ports.iter().map(|port| loopback(*port).to_string()).collect(),
         shards: state.shards.iter().map(|shard| shard.name.clone()).collect(),
         demo: state.progress.demo_loaded,
+        headline: String::new(),
     }
 }
 

@@ -94,6 +94,8 @@ pub struct RunState {
     pub shards: Vec<String>,
     /// True with the demo's bank.
     pub demo: bool,
+    /// What was started, in one line for people; empty until it is ready.
+    pub headline: String,
 }
 
 /// A folder of ours.

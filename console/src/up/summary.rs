@@ -8,11 +8,12 @@ pub fn lines(folder: &Folder, run: &RunState) -> String {
     let RunState { sql_port, console_port, pid, .. } = run;
     let database = if run.demo { " bank" } else { "" };
     let shards = run.shards.len();
-    let mut text = format!(
+    let mut text = format!("{}\n", run.headline).trim_start().to_owned();
+    text.push_str(&format!(
         "SQL      mariadb -h 127.0.0.1 -P {sql_port} -u root{database}        (or: shardline sql --dir {dir}{database})\n\
          Health   curl http://127.0.0.1:{console_port}/readyz        (metrics: /metrics)\n\
          Status   shardline status --dir {dir}\n"
-    );
+    ));
     if run.demo {
         text.push_str(&format!(
             "Try      SELECT branch_id, SUM(balance) FROM account GROUP BY branch_id;      -- runs on {shards} shards\n         \
