@@ -11,6 +11,9 @@ use std::{fs, path::PathBuf, time::Duration};
 /// How long a server may take to answer, recovery included.
 const READY: Duration = Duration::from_secs(60);
 
+/// Which template: to be raised when what makes it changes.
+const TEMPLATE: u32 = 1;
+
 /// A server, running unless it was killed. Its folder and port stay the same over restarts.
 #[derive(Debug)]
 pub struct Server {
@@ -35,7 +38,8 @@ pub fn programs() -> Result<Programs> {
 fn template(programs: &Programs) -> Result<Template> {
     let user = rustix::process::geteuid().as_raw();
     let version = programs.short_version();
-    let folder = std::env::temp_dir().join(format!("shardline-test-template-{user}-{version}"));
+    let folder =
+        std::env::temp_dir().join(format!("shardline-test-template-{user}-{version}-{TEMPLATE}"));
     fs::create_dir_all(&folder).context("making the template's folder")?;
     let lock = fs::OpenOptions::new()
         .create(true)
