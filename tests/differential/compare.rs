@@ -4,6 +4,9 @@ use crate::answer::{Answer, Set, Shape, Statement};
 use mysql_async::{Value, consts::ColumnFlags};
 use std::fmt::Write;
 
+/// Rows in a report.
+const ROWS_SHOWN: usize = 6;
+
 /// How two answers relate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -149,13 +152,11 @@ fn folded(bytes: &[u8]) -> String {
 
 fn difference_of_rows(a: &[String], b: &[String]) -> String {
     let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
-    let none = String::from("(no row)");
-    let row = |rows: &[String]| rows.get(at).unwrap_or(&none).clone();
-    format!(
-        "{} rows, got {} rows; row {at}:\n  want:  {}\n  got:   {}",
-        a.len(),
-        b.len(),
-        row(a),
-        row(b)
-    )
+    let shown = |rows: &[String]| {
+        let from = if rows.len() <= ROWS_SHOWN { 0 } else { at };
+        let rows: Vec<&str> = rows.iter().skip(from).take(ROWS_SHOWN).map(String::as_str).collect();
+        rows.join("\n         ")
+    };
+    let (want, got) = (shown(a), shown(b));
+    format!("{} rows, got {}; row {at}:\n  want:  {want}\n  got:   {got}", a.len(), b.len())
 }

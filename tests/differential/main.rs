@@ -16,6 +16,7 @@ mod change;
 mod expression;
 mod select;
 
+mod cases;
 mod reads;
 mod writes;
 
@@ -53,11 +54,12 @@ async fn one_server_and_three_shards_answer_alike() -> Result<()> {
     if let Some(path) = std::env::var_os("SHARDLINE_DUMP") {
         std::fs::write(path, dump)?;
     }
-    let mut seen = reads::run(&bench, seed, count, &tables).await?;
+    let mut seen = cases::run(&bench).await?;
+    seen.add(reads::run(&bench, seed, count, &tables).await?);
     seen.add(writes::run(&bench, seed, count / 3, &tables).await?);
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     writes::places(&bench, &names).await?;
-    for text in seen.differences.iter().take(40) {
+    for text in seen.differences.iter().take(80) {
         eprintln!("DIFFERENT {text}");
     }
     for text in seen.refusals.iter().take(20) {

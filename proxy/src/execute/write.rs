@@ -12,6 +12,7 @@ use crate::{
         transaction::Access,
     },
 };
+use bytes::Bytes;
 use shardline_router::plan::{Affected, InsertId, Write};
 use shardline_wire::{OkPacket, Status, command::Command};
 
@@ -101,7 +102,9 @@ impl Session {
             Affected::Sum => packets().map(|ok| ok.affected_rows).sum(),
             Affected::Copies => packets().map(|ok| ok.affected_rows).max().unwrap_or(0),
         };
+        let inserts = plan.parts.iter().any(|part| inserts(&part.sql));
         let infos: Vec<_> = match plan.affected {
+            Affected::Sum if inserts => packets().map(info_of_rows).collect(),
             Affected::Sum => packets().map(|ok| ok.info.clone()).collect(),
             Affected::Copies => packets().map(|ok| ok.info.clone()).take(1).collect(),
         };
@@ -157,6 +160,21 @@ impl Session {
         }
         status
     }
+}
+
+/// Whether a part, which has no comments, is INSERT or REPLACE.
+fn inserts(sql: &[u8]) -> bool {
+    let is = |word: &[u8]| sql.get(..word.len()).is_some_and(|s| s.eq_ignore_ascii_case(word));
+    is(b"INSERT") || is(b"REPLACE")
+}
+
+/// What a shard says of its rows. It says nothing of one row alone.
+fn info_of_rows(ok: &OkPacket) -> Bytes {
+    if !ok.info.is_empty() {
+        return ok.info.clone();
+    }
+    let duplicates = u8::from(ok.affected_rows != 1);
+    format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", ok.warnings).into()
 }
 
 impl Results {
