@@ -6,7 +6,7 @@ pub(crate) mod item;
 pub(crate) mod weight;
 
 use crate::{
-    bind::Facts,
+    bind::{Facts, is_system_schema},
     conjunct::KeySlot,
     plan::Refusal,
     planner::{Context, functions, kind_name, scatter::item::Item, shape::Shape},
@@ -94,6 +94,13 @@ fn check_tables(facts: &Facts) -> Result<(), Refusal> {
     let mut first = None;
     for (instance, bound) in facts.instances.iter().enumerate() {
         let Some(table) = &bound.table else {
+            if !is_system_schema(&bound.database) {
+                return Err(Refusal {
+                    code: 1146,
+                    reason: format!("Table '{}.{}' doesn't exist", bound.database, bound.name),
+                    hint: "SHOW TABLES lists the database's tables".into(),
+                });
+            }
             return Err(Refusal::not_supported(
                 format!(
                     "'{}' is not in the catalog and cannot be joined over several shards",

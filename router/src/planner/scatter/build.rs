@@ -295,7 +295,10 @@ impl Builder<'_> {
             AggregateFunction::Min | AggregateFunction::Max => {
                 let compare = comparison(self.pieces, item.expr.clone(), &self.form.facts);
                 let text = self.splicer.text(item.expr.clone());
-                let by = self.weighted(column, &text, &compare)?;
+                let by = match self.numbered(&text, &compare) {
+                    Some(by) => by,
+                    None => self.weighted(column, &text, &compare)?,
+                };
                 match aggregate.function {
                     AggregateFunction::Min => MergeFunction::Min { by },
                     _ => MergeFunction::Max { by },
@@ -459,6 +462,9 @@ impl Builder<'_> {
                 (text, compare, None)
             }
         };
+        if let Some(number) = self.numbered(&text, &compare) {
+            return Ok(Some(number));
+        }
         if compare == Comparison::Enum && order {
             let number = self.hidden([b"(", text.as_slice(), b")+0"].concat());
             return Ok(Some(SortColumn { value: number, weight: None, pad: None }));
@@ -468,6 +474,13 @@ impl Builder<'_> {
             None => self.hidden(text.clone()),
         };
         self.weighted(value, &text, &compare).map(Some)
+    }
+
+    /// The number that a value is compared by, where its form does not show it.
+    fn numbered(&mut self, text: &[u8], compare: &Comparison) -> Option<SortColumn> {
+        let Comparison::Number(suffix) = compare else { return None };
+        let value = self.hidden([b"(", text, b")", suffix.as_bytes()].concat());
+        Some(SortColumn { value, weight: None, pad: None })
     }
 
     fn column_text(&self, bound: BoundColumn) -> (Vec<u8>, Comparison) {

@@ -88,13 +88,18 @@ impl Item {
                 ));
             }
         };
+        // An alias that is a string has no place in the tree: it is the last piece.
+        let kind = kind.or_else(|| {
+            let last = range.end.checked_sub(1).filter(|last| *last > range.start)?;
+            (alias.is_some() && pieces.is(last, TokenKind::String)).then_some(last)
+        });
         let mut expr = range;
         if let Some(at) = kind {
             let as_word = at > expr.start && pieces.is_word(at - 1, "AS");
             expr.end = at - usize::from(as_word);
         }
         let name = alias.and_then(|alias| {
-            let at = piece_of(&alias.span)?;
+            let Some(at) = kind else { return Some(alias.value.clone()) };
             let name = pieces.identifier(at).map(|name| name.into_owned());
             // An alias may be written as a string.
             name.or_else(|| {

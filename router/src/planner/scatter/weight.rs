@@ -11,6 +11,9 @@ pub(crate) enum Comparison {
     ByType,
     /// By number, though they are shown as text.
     Enum,
+    /// By a number that the values do not show: FLOAT as text has six digits, and MIN and
+    /// MAX of BIT are text. The number is the value and what is appended here.
+    Number(&'static str),
     /// By this collation.
     Collation(String),
     /// By a collation of several levels that pads: `chars` is the column's length, None for
@@ -32,10 +35,11 @@ pub(crate) fn column_comparison(column: &Column) -> Comparison {
     };
     match name {
         "enum" | "set" => Comparison::Enum,
+        "float" => Comparison::Number("+0e0"),
+        "bit" => Comparison::Number("+0"),
         "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" | "decimal"
-        | "numeric" | "float" | "double" | "bit" | "year" | "date" | "time" | "datetime"
-        | "timestamp" | "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob"
-        | "longblob" => Comparison::ByType,
+        | "numeric" | "double" | "year" | "date" | "time" | "datetime" | "timestamp" | "binary"
+        | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Comparison::ByType,
         _ => match column.collation.as_deref() {
             Some("binary") => Comparison::ByType,
             Some(collation) if pads_by_levels(collation) => Comparison::Levels {
@@ -74,7 +78,9 @@ impl Weights {
     pub(crate) fn of(text: &[u8], compare: &Comparison, facts: &Facts) -> Result<Self, Refusal> {
         let weight = [b"WEIGHT_STRING(", text, b")"].concat();
         match compare {
-            Comparison::ByType | Comparison::Enum => Ok(Self { weight: None, pad: None }),
+            Comparison::ByType | Comparison::Enum | Comparison::Number(_) => {
+                Ok(Self { weight: None, pad: None })
+            }
             Comparison::Levels { chars: Some(chars) } => {
                 let length = format!(" AS CHAR({chars}))");
                 let weight = [b"WEIGHT_STRING(", text, length.as_bytes()].concat();
