@@ -20,7 +20,13 @@ pub(crate) struct Statement {
 
 impl Statement {
     pub(crate) fn text(sql: impl Into<Vec<u8>>) -> Self {
-        Self { sql: sql.into(), params: None, ordered: false, representative: Vec::new(), strict: true }
+        Self {
+            sql: sql.into(),
+            params: None,
+            ordered: false,
+            representative: Vec::new(),
+            strict: true,
+        }
     }
 }
 

@@ -103,7 +103,8 @@ async fn one(pair: &mut Pair, label: &str, sql: &str, mode: &Mode) -> Result<()>
         return Ok(());
     }
     let read = sql.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"));
-    let prepared = read && !mode.shape && sql.is_ascii() && !sql.contains("_ROW") && !sql.contains(';');
+    let prepared =
+        read && !mode.shape && sql.is_ascii() && !sql.contains("_ROW") && !sql.contains(';');
     let prepared = prepared.then(|| Statement { params: Some(Vec::new()), ..text.clone() });
     for (how, statement) in [("", Some(text)), (" prepared", prepared)] {
         let Some(statement) = statement else { continue };

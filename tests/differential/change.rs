@@ -99,7 +99,13 @@ impl Changes {
     /// INSERT of rows that are new, in all its forms.
     fn insert(&mut self, random: &mut Random, table: &Table) -> Statement {
         let mut text = Text { piece: Piece::default(), prepared: random.percent(40) };
-        let word = random.of(&["INSERT INTO", "INSERT", "REPLACE INTO", "insert into", "INSERT IGNORE INTO"]);
+        let word = random.of(&[
+            "INSERT INTO",
+            "INSERT",
+            "REPLACE INTO",
+            "insert into",
+            "INSERT IGNORE INTO",
+        ]);
         text.piece.push(&format!("{word} {} ", table.name));
         let listed: Vec<usize> = match random.below(3) {
             0 => (0..table.columns.len()).collect(),

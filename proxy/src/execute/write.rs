@@ -103,8 +103,12 @@ impl Session {
             Affected::Copies => packets().map(|ok| ok.affected_rows).max().unwrap_or(0),
         };
         let inserts = plan.parts.iter().any(|part| inserts(&part.sql));
+        let updates = plan
+            .parts
+            .iter()
+            .any(|part| part.sql.windows(9).any(|word| word.eq_ignore_ascii_case(b"DUPLICATE")));
         let infos: Vec<_> = match plan.affected {
-            Affected::Sum if inserts => packets().map(info_of_rows).collect(),
+            Affected::Sum if inserts => packets().map(|ok| info_of_rows(ok, updates)).collect(),
             Affected::Sum => packets().map(|ok| ok.info.clone()).collect(),
             Affected::Copies => packets().map(|ok| ok.info.clone()).take(1).collect(),
         };
@@ -168,12 +172,13 @@ fn inserts(sql: &[u8]) -> bool {
     is(b"INSERT") || is(b"REPLACE")
 }
 
-/// What a shard says of its rows. It says nothing of one row alone.
-fn info_of_rows(ok: &OkPacket) -> Bytes {
+/// What a shard says of its rows. It says nothing of one row alone. With ON DUPLICATE KEY
+/// UPDATE a row that stays as it is counts as no duplicate.
+fn info_of_rows(ok: &OkPacket, updates: bool) -> Bytes {
     if !ok.info.is_empty() {
         return ok.info.clone();
     }
-    let duplicates = u8::from(ok.affected_rows != 1);
+    let duplicates = u8::from(ok.affected_rows > 1 || (ok.affected_rows == 0 && !updates));
     format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", ok.warnings).into()
 }
 

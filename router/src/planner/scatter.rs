@@ -93,6 +93,17 @@ pub(crate) fn prepare(
 fn check_tables(facts: &Facts) -> Result<(), Refusal> {
     let mut first = None;
     for (instance, bound) in facts.instances.iter().enumerate() {
+        let named_alike = |other: &crate::bind::Instance| {
+            (other.scope, &other.database) == (bound.scope, &bound.database)
+                && other.name.eq_ignore_ascii_case(&bound.name)
+        };
+        if facts.instances[..instance].iter().any(named_alike) {
+            return Err(Refusal {
+                code: 1066,
+                reason: format!("Not unique table/alias: '{}'", bound.name),
+                hint: "give one of them an alias".into(),
+            });
+        }
         let Some(table) = &bound.table else {
             if !is_system_schema(&bound.database) {
                 return Err(Refusal {

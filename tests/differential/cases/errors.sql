@@ -3,21 +3,21 @@ CREATE TABLE e (id INT NOT NULL PRIMARY KEY, n INT NOT NULL, s VARCHAR(3), d DAT
 INSERT INTO e VALUES (1, 1, 'a', '2024-01-01', 'a', 1), (2, 2, 'b', NULL, NULL, NULL);
 #! error 1064
 SELECT;
-#! error 1064
+#! error 1064 refused
 SELECT * FORM e;
 #! error 1064
 SELEC 1;
-#! error 1064
+#! error 1064 refused
 SELECT * FROM e WHERE;
-#! error 1064
+#! error 1064 refused
 SELECT * FROM e WHERE id = 1 AND;
 #! error 1064
 INSERT INTO e VALUES (3, 3;
-#! error 1064
+#! error 1064 refused
 UPDATE e SET WHERE id = 1;
-#! error 1064
+#! error 1064 refused
 SELECT * FROM e ORDER BY;
-#! error 1064
+#! error 1064 refused
 SELECT * FROM e LIMIT -1;
 #! error 1064
 SELECT * FROM e LIMIT 'a';
@@ -111,7 +111,7 @@ SELECT id FROM e WHERE COUNT(*) > 1 AND id = 1;
 SELECT id FROM e WHERE SUM(n) > 1;
 #! error 1056
 SELECT COUNT(*) FROM e GROUP BY 1;
-#! error 1241
+#! error 4078
 SELECT id FROM e WHERE id = (1, 2);
 #! error 1241
 SELECT (1, 2) FROM e;

@@ -15,12 +15,15 @@ INSERT INTO shop.w (shop.w.id) VALUES (9);
 INSERT INTO w (ID, `V`) VALUE (10, 'ten');
 INSERT INTO w (id, a) VALUES ('11', '12');
 INSERT INTO w (id, a) VALUES (-12, 1 + 2 * 3), (13, ABS(-4));
+#! loose
 SELECT ROW_COUNT();
 #! error 1062
 INSERT INTO w (id) VALUES (1);
+#! loose
 SELECT ROW_COUNT();
 INSERT IGNORE INTO w (id) VALUES (1);
 INSERT IGNORE INTO w (id, v) VALUES (1, 'a'), (14, 'b'), (5, 'c'), (15, 'd');
+#! loose
 SHOW COUNT(*) ERRORS;
 REPLACE INTO w (id, v) VALUES (1, 'again');
 REPLACE INTO w (id, v) VALUES (1, 'a'), (16, 'b'), (5, 'c');
@@ -39,12 +42,14 @@ UPDATE w SET v = DEFAULT WHERE id IN (2, 3, 4);
 UPDATE w AS x SET x.a = x.id WHERE x.v LIKE 'd%';
 UPDATE w SET a = 1 WHERE id = 999;
 UPDATE w SET a = 1 WHERE FALSE;
+#! loose
 SELECT ROW_COUNT();
 UPDATE w SET a = NULL WHERE id = 1 ORDER BY a LIMIT 1;
 SELECT id, a, v, g FROM w ORDER BY id;
 DELETE FROM w WHERE id = 1;
 DELETE FROM w WHERE id IN (2, 3, 4, 999);
 DELETE FROM w WHERE a > 5 AND id > 12;
+#! loose
 SELECT ROW_COUNT();
 DELETE FROM w WHERE id = 5 LIMIT 1;
 SELECT id, a, v, g FROM w ORDER BY id;
@@ -67,30 +72,40 @@ DELETE FROM wb WHERE id = 1;
 SELECT * FROM wb ORDER BY id;
 -- Insert ids.
 INSERT INTO auto1 (v) VALUES (10);
+#! loose
 SELECT LAST_INSERT_ID();
 INSERT INTO auto1 (v) VALUES (20), (30), (40);
+#! loose
 SELECT LAST_INSERT_ID(), LAST_INSERT_ID() + 1 AS next, @@last_insert_id, @@identity;
+#! loose
 SELECT v FROM auto1 WHERE id = LAST_INSERT_ID();
 INSERT INTO auto1 VALUES (NULL, 50), (0, 60), (DEFAULT, 70);
 SELECT * FROM auto1 ORDER BY id;
+#! loose
 SELECT v FROM auto1 WHERE id = LAST_INSERT_ID() + 2;
 UPDATE auto1 SET v = 11 WHERE id = LAST_INSERT_ID();
+#! loose
 SELECT ROW_COUNT(), LAST_INSERT_ID();
 INSERT INTO auto1 VALUES (1000, 1);
+#! loose
 SELECT LAST_INSERT_ID();
 INSERT INTO auto1 (v) VALUES (2);
 SELECT id > 1000 FROM auto1 WHERE v = 2;
 INSERT INTO auto2 (k, v) VALUES (1, 1);
 INSERT INTO auto2 (k, v) VALUES (1, 2), (2, 3), (3, 4);
+#! loose
 SELECT v FROM auto2 WHERE id = LAST_INSERT_ID();
 SELECT k, v FROM auto2 ORDER BY id;
 INSERT INTO auto3 (v) VALUES (1), (2), (3);
+#! loose
 SELECT LAST_INSERT_ID();
 INSERT INTO auto3 (v) SELECT n FROM (SELECT 1 AS n UNION SELECT 2) x;
 SELECT * FROM auto3 ORDER BY id;
 UPDATE auto3 SET v = LAST_INSERT_ID(77) WHERE id = 1;
+#! loose
 SELECT LAST_INSERT_ID();
 INSERT INTO w (id, a) VALUES (50, 1);
+#! loose
 SELECT LAST_INSERT_ID();
 -- Transactions.
 BEGIN;
@@ -119,10 +134,13 @@ SELECT COUNT(*) FROM w;
 INSERT INTO w (id) VALUES (1), (2), (3), (4);
 DELETE FROM w;
 SELECT COUNT(*) FROM w;
+#! loose
 ALTER TABLE w ADD COLUMN extra INT DEFAULT 3, DROP COLUMN ts;
 INSERT INTO w (id, extra) VALUES (1, 1), (2, DEFAULT), (3, NULL);
 SELECT * FROM w ORDER BY extra, id;
+#! loose
 CREATE INDEX on_v ON w (v);
+#! loose
 DROP INDEX on_v ON w;
 RENAME TABLE w TO w2;
 SELECT COUNT(*) FROM w2;
