@@ -358,6 +358,25 @@ pub enum SessionStatement {
     RollbackTo { name: String },
     /// `RELEASE SAVEPOINT name`.
     ReleaseSavepoint { name: String },
+    /// `PREPARE name FROM text`; names are lower case.
+    Prepare {
+        /// The statement's name.
+        name: String,
+        /// Its text.
+        text: PreparedText,
+    },
+    /// `EXECUTE name [USING ..]`.
+    Execute {
+        /// The statement's name.
+        name: String,
+        /// A value for each `?`.
+        arguments: Vec<Argument>,
+    },
+    /// `DEALLOCATE | DROP PREPARE name`.
+    Deallocate {
+        /// The statement's name.
+        name: String,
+    },
     /// `KILL [CONNECTION | QUERY] id`.
     Kill { id: u64, query_only: bool },
     /// `SHOW DATABASES | SCHEMAS [LIKE ..]`.
@@ -374,6 +393,24 @@ pub enum SessionStatement {
     ShowShards,
     /// `EXPLAIN SHARDING statement`: the byte range of the inner statement.
     ExplainSharding { statement: Range<usize> },
+}
+
+/// Where PREPARE takes the text from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PreparedText {
+    /// A string.
+    Literal(String),
+    /// A user variable, without its `@`.
+    Variable(String),
+}
+
+/// A value of EXECUTE .. USING.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// A user variable, without its `@`.
+    Variable(String),
+    /// A literal, as written.
+    Literal(String),
 }
 
 /// One assignment of SET.

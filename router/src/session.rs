@@ -2,6 +2,7 @@
 //! USE, transactions, KILL, some of SHOW), what any one shard answers, and what this
 //! version refuses. It works on tokens alone, since the parser knows too few of these.
 
+mod prepared;
 mod refused;
 mod set;
 mod show;
@@ -56,6 +57,8 @@ pub(crate) fn recognise(
         b"SELECT" | b"INSERT" | b"REPLACE" | b"UPDATE" | b"DELETE" | b"WITH" | b"VALUES" => {
             return Ok(Recognised::Statement);
         }
+        b"PREPARE" | b"EXECUTE" | b"DEALLOCATE" => session(prepared::recognise(&mut cursor)?),
+        b"DROP" if cursor.are("DROP PREPARE") => session(prepared::recognise(&mut cursor)?),
         b"CREATE" | b"ALTER" | b"DROP" | b"TRUNCATE" | b"RENAME" => {
             refused::statement(&cursor)?;
             return Ok(Recognised::Ddl);

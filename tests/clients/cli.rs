@@ -71,13 +71,19 @@ pub(super) async fn drive(target: &Target) -> Result<()> {
              SELECT amount FROM t_hash WHERE id = 7;",
             "8.50",
         ),
+        (
+            "PREPARE one FROM 'SELECT name FROM t_hash WHERE id = ?'; SET @id = 42;\n\
+             EXECUTE one USING @id;\n\
+             PREPARE many FROM 'SELECT COUNT(*) FROM t_hash WHERE amount > ?';\n\
+             EXECUTE many USING 80; DEALLOCATE PREPARE one;",
+            "name 42\n11",
+        ),
     ];
     for (statement, wanted) in cases {
         let printed = good(target, statement).await.with_context(|| statement.to_owned())?;
         ensure!(printed == wanted, "{statement}: {printed:?}");
     }
-    // This client prepares only by SQL text, which is refused with the way out so far.
-    bad(target, "PREPARE p FROM 'SELECT 1';", "ERROR 1235").await?;
+    bad(target, "EXECUTE gone;", "ERROR 1243").await?;
     bad(target, "INSERT INTO t_hash (id, name) VALUES (1, 'again');", "ERROR 1062").await?;
     bad(target, "SELECT * FROM t_missing;", "ERROR 1146").await
 }

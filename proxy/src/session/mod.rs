@@ -8,6 +8,7 @@ mod commands;
 mod ddl;
 pub(crate) mod diagnostics;
 pub(crate) mod failure;
+mod named;
 mod parameters;
 mod prepared;
 mod query;

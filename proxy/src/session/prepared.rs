@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Statements {
     by_id: HashMap<u32, Prepared>,
+    /// Those that SQL text prepared, by name in lower case.
+    named: HashMap<String, u32>,
     last_id: u32,
     bytes: usize,
     count_max: usize,
@@ -40,6 +42,7 @@ impl Statements {
     pub(crate) fn new(limits: &Limits) -> Self {
         Statements {
             by_id: HashMap::new(),
+            named: HashMap::new(),
             last_id: 0,
             bytes: 0,
             count_max: limits.statements_max,
@@ -106,6 +109,37 @@ impl Statements {
         let kept: Result<(), DecodeError> =
             prepared.long.append(parameter, data, parameters, limit);
         prepared.long_error |= kept.is_err();
+    }
+
+    /// `PREPARE name`: a statement before it of that name is gone already.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub(crate) fn insert_named(
+        &mut self,
+        name: String,
+        sql: Bytes,
+        parameters: usize,
+    ) -> Result<(), SqlError> {
+        self.check_room(sql.len())?;
+        let id = self.insert(sql, parameters);
+        self.named.insert(name, id);
+        Ok(())
+    }
+
+    /// The text and the number of parameters of a named statement.
+    pub(crate) fn named(&self, name: &str) -> Option<(Bytes, usize)> {
+        let prepared = self.by_id.get(self.named.get(name)?)?;
+        Some((prepared.sql.clone(), prepared.parameters))
+    }
+
+    /// `DEALLOCATE PREPARE name`; false when there is none.
+    pub(crate) fn remove_named(&mut self, name: &str) -> bool {
+        let id = self.named.remove(name);
+        if let Some(id) = id {
+            self.remove(id);
+        }
+        id.is_some()
     }
 
     /// COM_STMT_CLOSE.

@@ -68,7 +68,7 @@ impl Session {
         Ok(())
     }
 
-    async fn text(&mut self, sql: &[u8], position: Position) -> Result<(), Failure> {
+    pub(super) async fn text(&mut self, sql: &[u8], position: Position) -> Result<(), Failure> {
         let statement = Statement {
             sql,
             protocol: Protocol::Text,
@@ -266,6 +266,11 @@ impl Session {
         };
         let own = if parameters == 0 { template.bind(&input).ok() } else { None };
         let statement = match own {
+            Some(Plan::Session(
+                SessionStatement::Prepare { .. }
+                | SessionStatement::Execute { .. }
+                | SessionStatement::Deallocate { .. },
+            )) => return Err(SqlError::not_preparable().into()),
             Some(Plan::Session(statement)) => {
                 let columns = self.columns_of(&statement).into();
                 Arc::new(BackendStatement::local(columns))

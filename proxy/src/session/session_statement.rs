@@ -7,7 +7,7 @@ use super::{
     failure::Failure,
     transaction::{Chain, Verb, release_sql, rollback_to_sql, savepoint_sql},
 };
-use crate::registry::Kill;
+use crate::{error::SqlError, registry::Kill};
 use shardline_router::plan::SessionStatement;
 use shardline_wire::column::ColumnDefinition;
 
@@ -45,6 +45,15 @@ impl Session {
             SessionStatement::ReleaseSavepoint { name } => {
                 self.transaction.release_savepoint(&name)?;
                 self.on_branches(&release_sql(&name)).await?;
+            }
+            SessionStatement::Prepare { name, text } => self.prepare_text(name, text)?,
+            SessionStatement::Execute { name, arguments } => {
+                return self.execute_text(&name, &arguments, position).await;
+            }
+            SessionStatement::Deallocate { name } => {
+                if !self.statements.remove_named(&name) {
+                    return Err(SqlError::unknown_statement(&name, "DEALLOCATE PREPARE").into());
+                }
             }
             SessionStatement::Kill { id, query_only } => {
                 let kill = if query_only { Kill::Query } else { Kill::Connection };
@@ -152,6 +161,9 @@ impl Session {
             | SessionStatement::Savepoint { .. }
             | SessionStatement::RollbackTo { .. }
             | SessionStatement::ReleaseSavepoint { .. }
+            | SessionStatement::Prepare { .. }
+            | SessionStatement::Execute { .. }
+            | SessionStatement::Deallocate { .. }
             | SessionStatement::Kill { .. } => Vec::new(),
         }
     }

@@ -14,8 +14,7 @@ const LOCKS: &str = "a lock on one shard does not keep other sessions off the ot
 const LOCKS_HINT: &str = "use a transaction and SELECT .. FOR UPDATE";
 const MAINTENANCE: &str = "maintenance statements do not run on all shards yet";
 const MAINTENANCE_HINT: &str = "run it on each server; SHOW SHARDS lists them";
-const PREPARED: &str = "statements prepared in SQL text are not tracked by the session";
-const PREPARED_HINT: &str = "use the driver's prepared statements, or send the text itself";
+const IMMEDIATE: &str = "EXECUTE IMMEDIATE is not planned yet";
 const ADMIN: &str = "this statement administers one server, and the cluster has several";
 const FILES: &str = "rows from a file are not routed to their shards yet";
 const XA: &str = "the cluster coordinates its own transactions";
@@ -99,10 +98,7 @@ const STATEMENTS: &[(&str, &str, &str)] = &[
     ("LOCK", LOCKS, LOCKS_HINT),
     ("HANDLER", "HANDLER reads one server's table directly", "use SELECT"),
     ("LOAD", FILES, "load with INSERT statements of many rows"),
-    ("PREPARE", PREPARED, PREPARED_HINT),
-    ("EXECUTE", PREPARED, PREPARED_HINT),
-    ("DEALLOCATE", PREPARED, PREPARED_HINT),
-    ("DROP PREPARE", PREPARED, PREPARED_HINT),
+    ("EXECUTE IMMEDIATE", IMMEDIATE, "PREPARE the text and EXECUTE it"),
     ("XA", XA, "use BEGIN, COMMIT and ROLLBACK"),
     ("ANALYZE TABLE", MAINTENANCE, MAINTENANCE_HINT),
     ("ANALYZE LOCAL", MAINTENANCE, MAINTENANCE_HINT),

@@ -115,7 +115,7 @@ fn scoped(cursor: &mut Cursor<'_, '_>, scope: Scope, name: String) -> Result<Ass
 }
 
 /// The name in `@name`, `@'name'` and `` @`name` ``. Case does not matter to the server.
-fn user_variable(cursor: &mut Cursor<'_, '_>) -> Result<String, Refusal> {
+pub(super) fn user_variable(cursor: &mut Cursor<'_, '_>) -> Result<String, Refusal> {
     let text = String::from_utf8_lossy(&cursor.tokens.text(cursor.index)[1..]).into_owned();
     let name = unquoted(&text);
     if name.is_empty() {

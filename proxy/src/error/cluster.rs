@@ -1,0 +1,170 @@
+//! Errors about shards, transactions and the cluster.
+
+use super::number;
+use super::{RetryClass, SqlError};
+use shardline_model::id::ShardId;
+
+impl SqlError {
+    /// A shard that cannot be reached: nothing of the statement was done there.
+    pub fn shard_unreachable(shard: &str, reason: &str) -> Self {
+        Self::new(
+            1429,
+            b"08001",
+            "shard_unreachable",
+            RetryClass::Statement,
+            format!(
+                "Shard {shard} cannot be reached: {reason}. Nothing was done there; statements \
+                 for other shards go on. Try again when it is back (SHOW SHARDS)"
+            ),
+        )
+    }
+
+    /// Whether another shard could be asked instead.
+    pub fn is_unreachable_shard(&self) -> bool {
+        self.metric == "shard_unreachable"
+    }
+
+    /// No shard is in the catalog.
+    pub fn no_shards() -> Self {
+        Self::new(
+            1429,
+            b"08001",
+            "shard_unreachable",
+            RetryClass::Statement,
+            "No shard can be asked: the cluster has none. Add one with `shardline up` or              cluster.yaml"
+                .into(),
+        )
+    }
+
+    /// All connections of a shard's pool stayed busy.
+    pub fn shard_busy(shard: &str, reason: &str) -> Self {
+        Self::new(
+            1040,
+            b"08004",
+            "shard_busy",
+            RetryClass::Statement,
+            format!(
+                "Too many connections: shard {shard} is busy: {reason}. Nothing was done there; \
+                 try again, or raise limits.backend_connections_max"
+            ),
+        )
+    }
+
+    /// A backend was lost after the statement was sent and outside a transaction.
+    pub fn shard_lost(shard: &str, reason: &str, wrote: bool) -> Self {
+        let (retry, consequence) = if wrote {
+            (
+                RetryClass::Unknown,
+                "It is not known whether its change was made: look before sending it again",
+            )
+        } else {
+            (RetryClass::Statement, "It changed nothing and may be sent again")
+        };
+        Self::new(
+            1158,
+            b"08S01",
+            "shard_lost",
+            retry,
+            format!(
+                "Lost connection to shard {shard} during the statement: {reason}. {consequence}"
+            ),
+        )
+    }
+
+    /// A backend was lost that held a part of the open transaction.
+    pub fn transaction_lost(shard: &str, reason: &str) -> Self {
+        Self::new(
+            number::LOCK_DEADLOCK,
+            b"40001",
+            "transaction_lost",
+            RetryClass::Transaction,
+            format!(
+                "Transaction rolled back: lost connection to shard {shard}: {reason}. Nothing of \
+                 it remains; try restarting transaction"
+            ),
+        )
+    }
+
+    /// COMMIT was sent to the shard that was written, and no answer came.
+    pub fn commit_unknown(shard: &str, reason: &str) -> Self {
+        Self::new(
+            1180,
+            b"08007",
+            "commit_unknown",
+            RetryClass::Unknown,
+            format!(
+                "Got no answer to COMMIT from shard {shard}: {reason}. The transaction is either \
+                 whole or absent there: look before running it again"
+            ),
+        )
+    }
+
+    /// A second shard would be written in one transaction.
+    pub fn second_shard_written(first: ShardId, second: ShardId) -> Self {
+        Self::not_supported(
+            format!(
+                "this transaction has written on shard {first} and the statement writes on shard \
+                 {second}; one transaction writes on one shard so far"
+            ),
+            "COMMIT first, or colocate the tables so that the rows share a shard; the \
+             transaction is still open and usable",
+        )
+    }
+
+    /// A write over several shards inside a transaction.
+    pub fn scattered_write_in_transaction(reason: &str) -> Self {
+        Self::not_supported(
+            format!(
+                "the statement writes on several shards ({reason}) and a transaction is open; one \
+                 transaction writes on one shard so far"
+            ),
+            "run it outside the transaction (autocommit), or split it by shard key; the \
+             transaction is still open and usable",
+        )
+    }
+
+    /// The proxy may not serve: its lease has ended.
+    pub fn no_lease() -> Self {
+        Self::new(
+            9101,
+            b"08S01",
+            "no_lease",
+            RetryClass::Statement,
+            "SL9101 this proxy has lost its lease from the metadata service and does not serve \
+             until it has it back. Hint: connect to another proxy, or see `shardline status`"
+                .into(),
+        )
+    }
+
+    /// The metadata service did not take a change.
+    pub fn metadata_unavailable(operation: &str, reason: &str) -> Self {
+        Self::new(
+            9102,
+            b"HY000",
+            "metadata_unavailable",
+            RetryClass::Unknown,
+            format!(
+                "SL9102 {operation}: the metadata service did not answer: {reason}. Hint: \
+                 statements on data go on; see `shardline status`, then try again"
+            ),
+        )
+    }
+
+    /// The sequence of a table gives no numbers.
+    pub fn sequence_refused(reason: &str) -> Self {
+        Self::new(
+            1467,
+            b"HY000",
+            "sequence_refused",
+            RetryClass::Never,
+            format!("Failed to read auto-increment value from the cluster's sequence: {reason}"),
+        )
+    }
+
+    /// The same error with where it happened and what else is so.
+    #[must_use]
+    pub fn on_shard(mut self, shard: &str, state: &str) -> Self {
+        self.message.extend_from_slice(format!(" (on shard {shard}; {state})").as_bytes());
+        self
+    }
+}
