@@ -360,6 +360,9 @@ impl Select<'_> {
             }
         }
         self.maker.prepared = prepared;
+        // A server that reads one row for each key tests only one of several equal texts:
+        // what tells them apart has no defined answer.
+        self.maker.odd = false;
         self.from_where();
         if self.maker.random.percent(50) {
             let mut keys = Vec::new();

@@ -74,7 +74,9 @@ impl Session {
             }
             match self.read_ok_watched(&mut part.connection).await {
                 Ok(Ok(ok)) => {
-                    if ok.warnings > 0 {
+                    // The copies of a broadcast table all warn of the same.
+                    let first = results.done.is_empty();
+                    if ok.warnings > 0 && (first || plan.affected == Affected::Sum) {
                         self.fetch_warnings(&mut part.connection, ok.warnings).await;
                     }
                     results.done.push((name, ok));
