@@ -25,12 +25,14 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 /// A process's connection to the metadata service. Dropping it stops its tasks.
 pub struct MetaClient {
     shared: Arc<Shared>,
     tasks: Tasks,
+    /// Where it connected: its tasks run there, whoever asks for them.
+    runtime: Handle,
 }
 
 /// What the client and its tasks share.
@@ -74,7 +76,7 @@ impl MetaClient {
         tasks.spawn("catalog watcher", Policy::Essential, watcher.run(stop));
         let first = shared.wait_for(Epoch::default(), shared.caller.deadline());
         match tasks.shutdown().or(first).await {
-            Some(true) => Ok(Arc::new(Self { shared, tasks })),
+            Some(true) => Ok(Arc::new(Self { shared, tasks, runtime: Handle::current() })),
             Some(false) => Err(ConnectError::Call(CallError::Unavailable {
                 operation: "receive the catalog",
                 endpoints: shared.caller.endpoints(),
@@ -150,7 +152,7 @@ impl MetaClient {
 
     /// Takes a lease on a proxy id and renews it in the background until it is dropped.
     pub async fn lease(&self, registration: ProxyRegistration) -> Result<ProxyLease, LeaseError> {
-        lease::acquire(&self.shared, &self.tasks, registration).await
+        lease::acquire(&self.shared, &self.tasks, &self.runtime, registration).await
     }
 
     /// The state of the service: the leader's view, or any node's when there is no leader.

@@ -17,7 +17,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 /// A renewal is tried this often within the lease's time.
 const RENEWALS_PER_TTL: u32 = 5;
@@ -116,6 +116,7 @@ impl Holding {
 pub(crate) async fn acquire(
     shared: &Arc<Shared>,
     tasks: &Tasks,
+    runtime: &Handle,
     registration: ProxyRegistration,
 ) -> Result<ProxyLease, LeaseError> {
     let operation = "take a proxy lease";
@@ -149,6 +150,8 @@ pub(crate) async fn acquire(
     let (done, released) = watch::channel(false);
     let renewal = Renewal { shared: shared.clone(), holding: holding.clone(), ttl };
     let until = stop.clone();
+    // Load on the caller's runtime must not hold renewals up.
+    let _on_clients_runtime = runtime.enter();
     tasks.spawn(format!("lease of {proxy}"), Policy::Isolated, async move {
         renewal.run(until).await;
         done.send_replace(true);
