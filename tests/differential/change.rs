@@ -110,7 +110,7 @@ impl Changes {
         let listed: Vec<usize> = match random.below(3) {
             0 => (0..table.columns.len()).collect(),
             _ => {
-                let wanted = |i: &usize| !table.columns[*i].nullable || i % 2 == 0;
+                let wanted = |i: &usize| !table.columns[*i].nullable || i.is_multiple_of(2);
                 let mut listed: Vec<usize> = (0..table.columns.len()).filter(wanted).collect();
                 if random.percent(50) {
                     listed.reverse();

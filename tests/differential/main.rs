@@ -1,6 +1,6 @@
 //! The same SQL on one server and through Shardline: equal rows, columns, counts, errors.
 //!
-//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` makes it longer,
+//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` sets its length,
 //! `SHARDLINE_DUMP` names a file for the SQL of the tables.
 
 mod random;

@@ -85,7 +85,7 @@ fn join<'a>(random: &mut Random, tables: &'a [Table]) -> (Vec<Source<'a>>, Strin
 }
 
 impl Select<'_> {
-    fn from_where(&mut self) {
+    fn source_and_filter(&mut self) {
         self.text.push(&format!(" FROM {}", self.from));
         let filter = self.maker.filter();
         self.text.add(filter);
@@ -188,7 +188,7 @@ impl Select<'_> {
             }
             false => self.items(),
         };
-        self.from_where();
+        self.source_and_filter();
         let locking = self.maker.random.percent(4);
         let mut keys = Vec::new();
         if self.maker.random.percent(65) {
@@ -292,7 +292,7 @@ impl Select<'_> {
             self.text.push(&format!("{comma}{aggregate}{alias}"));
         }
         self.maker.prepared = prepared;
-        self.from_where();
+        self.source_and_filter();
         let mut group = Vec::new();
         for (number, (key, alias)) in keys.iter().enumerate() {
             group.push(match (self.maker.random.below(3), alias) {
@@ -335,7 +335,7 @@ impl Select<'_> {
             let aggregate = self.aggregate(number);
             self.text.push(&aggregate);
         }
-        self.from_where();
+        self.source_and_filter();
         true
     }
 
@@ -363,7 +363,7 @@ impl Select<'_> {
         // A server that reads one row for each key tests only one of several equal texts:
         // what tells them apart has no defined answer.
         self.maker.odd = false;
-        self.from_where();
+        self.source_and_filter();
         if self.maker.random.percent(50) {
             let mut keys = Vec::new();
             for number in 1..=count {
