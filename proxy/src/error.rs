@@ -55,6 +55,11 @@ impl SqlError {
         SqlError { number, state, message, retry, metric: "backend" }
     }
 
+    /// Whether a backend said it.
+    pub fn is_from_server(&self) -> bool {
+        self.metric == "backend"
+    }
+
     fn new(
         number: u16,
         state: &[u8; 5],
@@ -421,9 +426,8 @@ fn sqlstate_of(number: u16) -> &'static [u8; 5] {
     match number {
         1046 => b"3D000",
         1048 | 1062 => b"23000",
-        1049 | 1064 | 1065 | 1066 | 1072 | 1110 | 1115 | 1231 | 1235 | 1305 | 1044 | 1075 | 1068 => {
-            b"42000"
-        }
+        1049 | 1064 | 1065 | 1066 | 1072 | 1110 | 1115 | 1231 | 1235 | 1305 | 1044 | 1075
+        | 1068 => b"42000",
         1050 => b"42S01",
         1051 | 1146 | 1109 => b"42S02",
         1054 => b"42S22",

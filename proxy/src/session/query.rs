@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     backend::{BackendStatement, PooledConnection},
-    error::SqlError,
+    error::{SqlError, number},
     execute::{
         outgoing::{Outgoing, Parameters},
         single::SingleRun,
@@ -33,6 +33,9 @@ use shardline_wire::{
     statement::{Execute, PrepareOk},
 };
 use std::{ops::Range, sync::Arc};
+
+/// A server's word for a statement that it runs but does not prepare.
+const UNPREPARABLE: u16 = 1295;
 
 /// A statement with its values.
 #[derive(Clone, Copy)]
@@ -88,7 +91,10 @@ impl Session {
         if !about_last {
             self.diagnostics.clear();
         }
-        let plan = planned?;
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.refusal(error, statement.sql, &catalog).await),
+        };
         self.shared.metrics.planned(&plan);
         match plan {
             Plan::Single(single) => self.single(&single, statement, &catalog).await,
@@ -101,7 +107,28 @@ impl Session {
                 let (protocol, position) = (statement.protocol, statement.position);
                 self.session_statement(session, statement.sql, protocol, position).await
             }
-            Plan::Refuse(refusal) => Err(SqlError::refused(&refusal).into()),
+            Plan::Refuse(refusal) => {
+                Err(self.refusal(SqlError::refused(&refusal), statement.sql, &catalog).await)
+            }
+        }
+    }
+
+    /// What a client is told of a statement that is not run here: what a server says, when
+    /// no server would run it either (a misspelt word, an unknown column).
+    async fn refusal(&mut self, error: SqlError, sql: &[u8], catalog: &Catalog) -> Failure {
+        let verbs = ["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"];
+        let asks = error.number == number::NOT_SUPPORTED
+            && Lexer::tokenize(sql, self.mode)
+                .is_ok_and(|tokens| verbs.iter().any(|verb| tokens.is_keyword(0, verb)));
+        if !asks {
+            return error.into();
+        }
+        match self.prepare_on_shard(sql, catalog).await {
+            Err(Failure::Sql(told)) if told.is_from_server() && told.number != UNPREPARABLE => {
+                told.into()
+            }
+            Err(Failure::Client(lost)) => lost.into(),
+            Ok(_) | Err(_) => error.into(),
         }
     }
 
@@ -254,7 +281,10 @@ impl Session {
         self.statements.check_room(sql.len())?;
         let catalog = self.catalog();
         let mut scratch = Scratch::new();
-        let template = self.template(sql, &catalog, &mut scratch)?;
+        let template = match self.template(sql, &catalog, &mut scratch) {
+            Ok(template) => template,
+            Err(error) => return Err(self.refusal(error, sql, &catalog).await),
+        };
         let parameters = template.parameter_count();
         let input = BindInput {
             sql,
@@ -276,7 +306,9 @@ impl Session {
                 Arc::new(BackendStatement::local(columns))
             }
             Some(Plan::Ddl(_)) => Arc::new(BackendStatement::local(Box::default())),
-            Some(Plan::Refuse(refusal)) => return Err(SqlError::refused(&refusal).into()),
+            Some(Plan::Refuse(refusal)) => {
+                return Err(self.refusal(SqlError::refused(&refusal), sql, &catalog).await);
+            }
             Some(Plan::Single(_) | Plan::Scatter(_) | Plan::Write(_)) | None => {
                 self.prepare_on_shard(sql, &catalog).await?
             }

@@ -30,13 +30,16 @@ impl SessionCall {
             crate::splice::write_string(value.as_bytes(), no_escapes, &mut text);
             text
         };
+        // The same for BIGINT; -1 is 2^64 - 1 before the cast.
+        let signed = |number: u64| format!("CAST({number}|0 AS SIGNED)").into_bytes();
         match self.function {
             SessionFunction::ConnectionId => session.connection_id.to_string().into_bytes(),
-            SessionFunction::LastInsertId => session.last_insert_id.to_string().into_bytes(),
+            // `| 0` makes a small number the BIGINT UNSIGNED that the function has.
+            SessionFunction::LastInsertId => format!("({}|0)", session.last_insert_id).into_bytes(),
             SessionFunction::User => quoted(&session.user),
             SessionFunction::CurrentUser => quoted(&session.current_user),
-            SessionFunction::FoundRows => session.found_rows.to_string().into_bytes(),
-            SessionFunction::RowCount => session.row_count.to_string().into_bytes(),
+            SessionFunction::FoundRows => signed(session.found_rows),
+            SessionFunction::RowCount => signed(session.row_count.cast_unsigned()),
         }
     }
 }

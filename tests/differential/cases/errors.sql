@@ -3,21 +3,21 @@ CREATE TABLE e (id INT NOT NULL PRIMARY KEY, n INT NOT NULL, s VARCHAR(3), d DAT
 INSERT INTO e VALUES (1, 1, 'a', '2024-01-01', 'a', 1), (2, 2, 'b', NULL, NULL, NULL);
 #! error 1064
 SELECT;
-#! error 1064 refused
+#! error 1064
 SELECT * FORM e;
 #! error 1064
 SELEC 1;
-#! error 1064 refused
+#! error 1064
 SELECT * FROM e WHERE;
-#! error 1064 refused
+#! error 1064
 SELECT * FROM e WHERE id = 1 AND;
 #! error 1064
 INSERT INTO e VALUES (3, 3;
-#! error 1064 refused
+#! error 1064
 UPDATE e SET WHERE id = 1;
-#! error 1064 refused
+#! error 1064
 SELECT * FROM e ORDER BY;
-#! error 1064 refused
+#! error 1064
 SELECT * FROM e LIMIT -1;
 #! error 1064
 SELECT * FROM e LIMIT 'a';
