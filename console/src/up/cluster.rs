@@ -138,7 +138,8 @@ impl Cluster {
         let mut run = run_state(&state, true);
         let took_s = shards_took.as_secs_f32();
         run.headline = format!(
-            "✓ mariadbd {} ({})   ✓ ports free   ✓ shards {} up ({took_s:.1} s)   ✓ {}{demo}",
+            "✓ {} {} ({})   ✓ ports free   ✓ shards {} up ({took_s:.1} s)   ✓ {}{demo}",
+            self.programs.server.file_name().unwrap_or_default().display(),
             self.programs.short_version(),
             self.programs.server.display(),
             run.shards.join(" "),
