@@ -67,12 +67,24 @@ impl Session {
             let digits = hex.span.of(literal.as_str().as_bytes());
             unhex(digits.strip_prefix(b"x'")?.strip_suffix(b"'")?)
         });
-        text.ok_or_else(|| {
+        let text = text.ok_or_else(|| {
             SqlError::refused(&Refusal::syntax(
                 format!("the user variable '@{name}' holds no text to prepare"),
                 "SET it to the text of a statement",
             ))
-        })
+        })?;
+        // The value is kept in UTF-8; the servers would read it in the client's character set.
+        if text.is_ascii() || self.state.names().client().starts_with("utf8") {
+            return Ok(text);
+        }
+        Err(SqlError::refused(&Refusal::not_supported(
+            format!(
+                "the user variable '@{name}' holds a text with other characters than ASCII, and \
+                 the client's character set is {}",
+                self.state.names().client()
+            ),
+            "SET NAMES utf8mb4, or write the text into PREPARE itself",
+        )))
     }
 }
 

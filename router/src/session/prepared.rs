@@ -64,7 +64,12 @@ fn argument(cursor: &mut Cursor<'_, '_>) -> Result<Argument, Refusal> {
     if cursor.index == first {
         return Err(cursor.unexpected("a value or a user variable"));
     }
-    let text = String::from_utf8_lossy(cursor.source(first)).into_owned();
+    let Ok(text) = String::from_utf8(cursor.source(first).to_vec()) else {
+        return Err(Refusal::not_supported(
+            "a literal of EXECUTE .. USING is not UTF-8",
+            "SET a user variable to the value and use that",
+        ));
+    };
     let literal = cursor.index - first <= 2
         && cursor.tokens.kind(cursor.index - 1).is_some_and(TokenKind::is_literal);
     if !literal && !text.eq_ignore_ascii_case("NULL") {

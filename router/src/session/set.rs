@@ -116,8 +116,13 @@ fn scoped(cursor: &mut Cursor<'_, '_>, scope: Scope, name: String) -> Result<Ass
 
 /// The name in `@name`, `@'name'` and `` @`name` ``. Case does not matter to the server.
 pub(super) fn user_variable(cursor: &mut Cursor<'_, '_>) -> Result<String, Refusal> {
-    let text = String::from_utf8_lossy(&cursor.tokens.text(cursor.index)[1..]).into_owned();
-    let name = unquoted(&text);
+    let text = std::str::from_utf8(&cursor.tokens.text(cursor.index)[1..]).map_err(|_| {
+        Refusal::not_supported(
+            "the name of a user variable is not UTF-8",
+            "use letters of ASCII, or SET NAMES utf8mb4",
+        )
+    })?;
+    let name = unquoted(text);
     if name.is_empty() {
         return Err(cursor.unexpected("a variable's name"));
     }
