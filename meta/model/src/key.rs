@@ -136,7 +136,7 @@ pub enum KeyError {
     Null,
     /// The literal would be changed by conversion to the column (rounded, truncated,
     /// clipped, parsed leniently), so its place cannot be told from its text.
-    #[error("the value {value} is not exactly a {column_type}")]
+    #[error("the value {value} is not exactly of the type {column_type}")]
     Inexact {
         /// The literal as text.
         value: String,
