@@ -1,5 +1,8 @@
-//! Benchmarks of Shardline's parts. The micro benchmarks are in `benches/`; here is what
-//! they share: the catalog of a sysbench cluster.
+//! Benchmarks of Shardline: of its parts in `benches/`, of the whole beside its peers in the
+//! verbs of `shardline-bench`. What the former share is here: the catalog of a sysbench
+//! cluster.
+
+pub mod peers;
 
 use anyhow::Context;
 use shardline_model::{

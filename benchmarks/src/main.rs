@@ -1,0 +1,31 @@
+//! `shardline-bench`: benchmarks of whole processes. Each verb has a module with its
+//! arguments and a `run`.
+
+use clap::{Parser, Subcommand};
+use shardline_benchmarks::peers;
+use std::process::ExitCode;
+
+/// Measures Shardline beside its peers, on this machine
+#[derive(Debug, Parser)]
+#[command(name = "shardline-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Relay one TCP port to another: the floor that every proxy is held against
+    #[command(hide = true)]
+    Relay(peers::relay::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("shardline-bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}

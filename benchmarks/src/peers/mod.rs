@@ -1,0 +1,3 @@
+//! What Shardline is compared with, each started as a process of its own.
+
+pub mod relay;
