@@ -12,7 +12,13 @@ use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
 use serde::Deserialize;
 use shardline_console::local::settings::ServerTuning;
 use shardline_model::catalog::Catalog;
-use std::{ffi::OsString, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// How long a process may take to be ready.
 const READY: Duration = Duration::from_secs(60);
@@ -26,13 +32,18 @@ pub struct ClusterConfig {
     pub meta: usize,
     /// Proxies.
     pub proxies: usize,
-    /// More lines of `cluster.yaml`: databases, users.
+    /// More lines of `cluster.yaml`: databases, users, limits of the proxies.
     pub yaml: String,
+    /// How the servers run.
+    pub tuning: ServerTuning,
+    /// Whether proxies reach the servers by unix socket; else by TCP.
+    pub sockets: bool,
 }
 
 impl Default for ClusterConfig {
     fn default() -> Self {
-        Self { shards: 3, meta: 3, proxies: 2, yaml: String::new() }
+        let tuning = ServerTuning { buffer_pool_mib: 32, ..ServerTuning::default() };
+        Self { shards: 3, meta: 3, proxies: 2, yaml: String::new(), tuning, sockets: true }
     }
 }
 
@@ -92,18 +103,17 @@ impl Cluster {
         let folder = Folder::new()?;
         let mut shards = Vec::new();
         for number in 1..=config.shards {
-            let tuning = ServerTuning { buffer_pool_mib: 32, ..ServerTuning::default() };
-            shards.push(Server::start_with(tuning, number as u32).await?);
+            shards.push(Server::start_with(config.tuning.clone(), number as u32).await?);
         }
         let yaml = folder.path().join("cluster.yaml");
-        fs::write(&yaml, cluster_yaml(&shards, &config.yaml)).context("writing cluster.yaml")?;
+        fs::write(&yaml, cluster_yaml(&shards, &config)).context("writing cluster.yaml")?;
         let password = folder.path().join("password");
         fs::write(&password, server::account().password).context("writing the password")?;
 
         let mut cluster = Self { proxies: Vec::new(), meta: Vec::new(), shards, folder };
         cluster.start_meta(config.meta, &yaml).await?;
         for number in 1..=config.proxies {
-            cluster.start_proxy(number, &password).await?;
+            cluster.start_proxy(number, &yaml, &password).await?;
         }
         for number in 0..config.proxies {
             cluster.wait_proxy(number).await?;
@@ -111,7 +121,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    async fn start_meta(&mut self, count: usize, yaml: &std::path::Path) -> Result<()> {
+    async fn start_meta(&mut self, count: usize, yaml: &Path) -> Result<()> {
         let ports = (0..count).map(|_| Port::take()).collect::<Result<Vec<_>>>()?;
         let peers: Vec<String> = (1..)
             .zip(&ports)
@@ -144,13 +154,14 @@ impl Cluster {
         .await
     }
 
-    async fn start_proxy(&mut self, number: usize, password: &std::path::Path) -> Result<()> {
+    async fn start_proxy(&mut self, number: usize, yaml: &Path, password: &Path) -> Result<()> {
         let port = Port::take()?;
         let mut arguments: Vec<OsString> = vec!["proxy".into()];
         for (flag, value) in [
             ("--meta", self.meta_addresses().into()),
             ("--listen", format!("127.0.0.1:{}", port.number()).into()),
             ("--backend-password-file", password.as_os_str().to_owned()),
+            ("--config", yaml.as_os_str().to_owned()),
         ] {
             arguments.extend([flag.into(), value]);
         }
@@ -234,17 +245,17 @@ pub struct ShardStatus {
     pub state: String,
 }
 
-fn cluster_yaml(shards: &[Server], more: &str) -> String {
+fn cluster_yaml(shards: &[Server], config: &ClusterConfig) -> String {
     let mut yaml = "apiVersion: shardline/v1\ncluster: test\nshards:\n".to_owned();
     for (number, shard) in (1..).zip(shards) {
-        yaml.push_str(&format!(
-            "  s{number}: {{primary: '127.0.0.1:{}', socket: '{}'}}\n",
-            shard.port(),
-            shard.socket().display()
-        ));
+        let socket = match config.sockets {
+            true => format!(", socket: '{}'", shard.socket().display()),
+            false => String::new(),
+        };
+        yaml.push_str(&format!("  s{number}: {{primary: '127.0.0.1:{}'{socket}}}\n", shard.port()));
     }
-    if !more.contains("users:") {
+    if !config.yaml.contains("users:") {
         yaml.push_str("users: {root: {password: ''}}\n");
     }
-    yaml + more
+    yaml + &config.yaml
 }
