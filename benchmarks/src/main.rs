@@ -2,7 +2,7 @@
 //! arguments and a `run`.
 
 use clap::{Parser, Subcommand};
-use shardline_benchmarks::peers;
+use shardline_benchmarks::{macro_run, peers};
 use std::process::ExitCode;
 
 /// Measures Shardline beside its peers, on this machine
@@ -15,6 +15,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run sysbench against every target, in turns, and report
+    Run(macro_run::Args),
     /// Relay one TCP port to another: the floor that every proxy is held against
     #[command(hide = true)]
     Relay(peers::relay::Args),
@@ -22,6 +24,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
+        Verb::Run(args) => macro_run::run(args).map(|()| ExitCode::SUCCESS),
         Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -1,3 +1,9 @@
-//! What Shardline is compared with, each started as a process of its own.
+//! What Shardline is compared with, each started as processes of its own on one machine:
+//! servers, the relay, HAProxy, Spider, and Shardline itself.
 
+pub mod bed;
+pub mod data;
+pub mod haproxy;
+pub mod processor;
 pub mod relay;
+pub mod servers;

@@ -1,0 +1,249 @@
+//! Everything that one measurement needs, running: servers and, in front of them, the
+//! targets that were asked for.
+
+use super::{
+    data::{self, Sizes, TableName, TableSet},
+    haproxy::{self, HaProxy},
+    servers,
+};
+use anyhow::{Context, Result, bail, ensure};
+use mysql_async::{Conn, Opts, OptsBuilder};
+use shardline_tests::{Cluster, Server, folder::Folder, port::Port, process::Process, server, sql};
+
+/// The targets that are started here, in the order in which they are measured.
+pub const NAMES: &[&str] = &["direct", "relay", "haproxy", "shardline-1", "shardline-3"];
+
+/// One thing that clients connect to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name in the results.
+    pub name: String,
+    /// Where clients connect.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who the clients are.
+    pub user: String,
+    /// Their password.
+    pub password: String,
+    /// The database that holds its tables.
+    pub database: String,
+    /// The process between clients and servers, if there is one here.
+    pub proxy: Option<u32>,
+    /// The servers behind it.
+    pub servers: Vec<u32>,
+    /// Which tables are its own; targets of one value share theirs.
+    tables: Tables,
+}
+
+/// How a target's tables are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tables {
+    /// Plain ones on one server.
+    Plain,
+    /// Shardline's, with its sharding clause; the number keeps clusters apart.
+    Shardline(usize),
+}
+
+impl Target {
+    /// Options of a connection to it, without a database.
+    pub fn options(&self) -> Opts {
+        OptsBuilder::default()
+            .ip_or_hostname(self.host.clone())
+            .tcp_port(self.port)
+            .prefer_socket(false)
+            .user(Some(self.user.clone()))
+            .pass(Some(self.password.clone()).filter(|password| !password.is_empty()))
+            .into()
+    }
+}
+
+/// The running processes. They end with it.
+#[derive(Debug)]
+pub struct Bed {
+    /// What is measured, in order.
+    pub targets: Vec<Target>,
+    _relay: Option<Relay>,
+    _haproxy: Option<HaProxy>,
+    clusters: Vec<Cluster>,
+    server: Option<Server>,
+}
+
+/// The relay, as a process of its own.
+#[derive(Debug)]
+struct Relay {
+    process: Process,
+    port: Port,
+    _folder: Folder,
+}
+
+impl Relay {
+    async fn start(server_port: u16) -> Result<Self> {
+        let (folder, port) = (Folder::new()?, Port::take()?);
+        let this = std::env::current_exe().context("finding this program's own path")?;
+        let arguments = vec![
+            "relay".into(),
+            format!("--listen=127.0.0.1:{}", port.number()).into(),
+            format!("--to=127.0.0.1:{server_port}").into(),
+        ];
+        let log = folder.path().join("relay.log");
+        let mut process = Process::start("relay", &this, arguments, Vec::new(), &log).await?;
+        haproxy::wait_listening(&mut process, port.number()).await?;
+        Ok(Self { process, port, _folder: folder })
+    }
+}
+
+impl Bed {
+    /// Starts what the wanted targets need.
+    ///
+    /// # Errors
+    /// A target is unknown, or a process does not start.
+    pub async fn start(wanted: &[String]) -> Result<Self> {
+        for name in wanted {
+            ensure!(NAMES.contains(&name.as_str()), "no target {name}: there are {NAMES:?}");
+        }
+        let wants = |name: &str| wanted.iter().any(|wanted| wanted == name);
+        let mut bed = Self {
+            targets: Vec::new(),
+            _relay: None,
+            _haproxy: None,
+            clusters: Vec::new(),
+            server: None,
+        };
+        // The one server that everything with one server shares is a shard's, so that all
+        // find the same state of the same process.
+        let mut one = None;
+        if wants("shardline-1") {
+            let cluster = servers::cluster(1, false).await?;
+            let shard = cluster.shards.first().context("a shard")?;
+            one = Some((shard.port(), shard.process()?.pid()?));
+            let target = bed.add_cluster("shardline-1", cluster)?;
+            bed.targets.push(target);
+        }
+        if wants("shardline-3") {
+            let target = bed.add_cluster("shardline-3", servers::cluster(3, false).await?)?;
+            bed.targets.push(target);
+        }
+        if ["direct", "relay", "haproxy"].iter().any(|name| wants(name)) {
+            let (port, pid) = match one {
+                Some(found) => found,
+                None => bed.start_server().await?,
+            };
+            bed.start_plain(&wants, port, pid).await?;
+        }
+        bed.targets.sort_by_key(|target| NAMES.iter().position(|name| *name == target.name));
+        Ok(bed)
+    }
+
+    async fn start_server(&mut self) -> Result<(u16, u32)> {
+        let server = self.server.insert(Server::start_with(servers::tuning(), 1).await?);
+        Ok((server.port(), server.process()?.pid()?))
+    }
+
+    async fn start_plain(
+        &mut self,
+        wants: &impl Fn(&str) -> bool,
+        port: u16,
+        pid: u32,
+    ) -> Result<()> {
+        if wants("direct") {
+            self.targets.push(plain("direct", port, None, pid));
+        }
+        if wants("relay") {
+            let relay = Relay::start(port).await?;
+            let proxy = relay.process.pid()?;
+            self.targets.push(plain("relay", relay.port.number(), Some(proxy), pid));
+            self._relay = Some(relay);
+        }
+        if wants("haproxy") {
+            let haproxy = HaProxy::start(port).await?;
+            let proxy = haproxy.process.pid()?;
+            self.targets.push(plain("haproxy", haproxy.port(), Some(proxy), pid));
+            self._haproxy = Some(haproxy);
+        }
+        Ok(())
+    }
+
+    fn add_cluster(&mut self, name: &str, cluster: Cluster) -> Result<Target> {
+        let proxy = cluster.proxies.first().context("a proxy")?;
+        let servers = cluster.shards.iter().map(|shard| shard.process()?.pid());
+        let target = Target {
+            name: name.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: proxy.port(),
+            user: "root".to_owned(),
+            password: String::new(),
+            database: "sbtest".to_owned(),
+            proxy: Some(proxy.process.pid()?),
+            servers: servers.collect::<Result<_>>()?,
+            tables: Tables::Shardline(self.clusters.len()),
+        };
+        self.clusters.push(cluster);
+        Ok(target)
+    }
+
+    /// Makes and fills a set of tables on every target.
+    ///
+    /// # Errors
+    /// A target refuses a statement.
+    pub async fn load(&self, set: TableSet, sizes: Sizes) -> Result<()> {
+        let mut loaded: Vec<Tables> = Vec::new();
+        for target in &self.targets {
+            if loaded.contains(&target.tables) {
+                continue;
+            }
+            loaded.push(target.tables);
+            let suffix = |_: &TableName, key: &str| match target.tables {
+                Tables::Plain => String::new(),
+                Tables::Shardline(_) => format!("SHARD BY HASH ({key})"),
+            };
+            data::load(&target.options(), set, &target.database, sizes, &suffix)
+                .await
+                .with_context(|| format!("making tables on {}", target.name))?;
+        }
+        Ok(())
+    }
+
+    /// Empties a set of tables of one target.
+    ///
+    /// # Errors
+    /// The target refuses.
+    pub async fn empty(&self, target: &Target, set: TableSet) -> Result<()> {
+        let mut conn = Conn::new(target.options()).await.context("connecting")?;
+        for table in data::names(set, &target.database) {
+            let truncate = format!("TRUNCATE TABLE {}.{}", table.database, table.name);
+            sql::run(&mut conn, &[&truncate]).await?;
+        }
+        Ok(conn.disconnect().await?)
+    }
+
+    /// Fails when a process has ended.
+    ///
+    /// # Errors
+    /// The first that has.
+    pub fn check_running(&self) -> Result<()> {
+        for target in &self.targets {
+            for pid in target.proxy.iter().chain(&target.servers) {
+                if super::processor::used_us(*pid).is_err() {
+                    bail!("a process of {} has ended", target.name);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plain(name: &str, port: u16, proxy: Option<u32>, server: u32) -> Target {
+    let account = server::account();
+    Target {
+        name: name.to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port,
+        user: account.user,
+        password: account.password,
+        database: "plain".to_owned(),
+        proxy,
+        servers: vec![server],
+        tables: Tables::Plain,
+    }
+}
