@@ -143,8 +143,15 @@ impl Facts {
 
 /// The index of a column, names compared without regard to case.
 pub(crate) fn column_index(table: &Table, name: &str) -> Option<usize> {
-    let name = name.to_lowercase();
-    table.columns.iter().position(|column| column.name.to_lowercase() == name)
+    table.columns.iter().position(|column| same_name(&column.name, name))
+}
+
+/// Whether two names differ in case at most.
+fn same_name(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    one.to_lowercase() == other.to_lowercase()
 }
 
 /// The catalog's table of that name.
@@ -347,7 +354,9 @@ impl Binder<'_> {
         if database.is_none() && is_dual {
             return Ok(());
         }
-        let is_cte = database.is_none() && self.cte_names.contains(&table.value.to_lowercase());
+        let is_cte = database.is_none()
+            && !self.cte_names.is_empty()
+            && self.cte_names.contains(&table.value.to_lowercase());
         if is_cte {
             self.facts.scopes[scope].opaque = true;
         }

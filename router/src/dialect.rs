@@ -3,7 +3,7 @@
 //! what is taken out of the token stream before parsing is `parse`'s matter.
 
 use sqlparser::{
-    ast::{BinaryOperator, CastKind, DataType, Expr, UnaryOperator},
+    ast::{BinaryOperator, CastKind, DataType, Expr, Ident, UnaryOperator},
     dialect::{Dialect, MySqlDialect, Precedence},
     keywords::{self, Keyword},
     parser::{Parser, ParserError},
@@ -81,6 +81,13 @@ impl Dialect for ServerDialect {
                 data_type: DataType::Binary(None),
                 format: None,
             }));
+        }
+        if is_value(parser) {
+            return Some(parser.parse_value().map(Expr::Value));
+        }
+        if let Some(name) = plain_name(parser) {
+            parser.advance_token();
+            return Some(Ok(Expr::Identifier(name)));
         }
         let op = match &parser.peek_token_ref().token {
             Token::ExclamationMark => UnaryOperator::BangNot,
@@ -170,5 +177,49 @@ impl Dialect for ServerDialect {
 
     fn supports_group_by_with_modifier(&self) -> bool {
         true
+    }
+}
+
+/// Whether a literal or parameter comes next. sqlparser would come to the same, after it
+/// has tried to read a type's name and has written an error about it: a
+/// fifth of what a short statement takes to parse.
+fn is_value(parser: &Parser) -> bool {
+    matches!(
+        parser.peek_token_ref().token,
+        Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::HexStringLiteral(_)
+            | Token::Placeholder(_)
+    )
+}
+
+/// Keywords that start no expression and name no type, and that columns are named with.
+const PLAIN_KEYWORDS: &[Keyword] = &[
+    Keyword::ACTION,
+    Keyword::COMMENT,
+    Keyword::DATA,
+    Keyword::ID,
+    Keyword::LEVEL,
+    Keyword::NAME,
+    Keyword::OWNER,
+    Keyword::STATUS,
+    Keyword::VALUE,
+];
+
+/// The name that comes next, when it is no keyword of expressions and neither a function's name nor an
+/// introducer: sqlparser would come to the same, by way of a type's name as well.
+fn plain_name(parser: &Parser) -> Option<Ident> {
+    let next = parser.peek_token_ref();
+    let Token::Word(word) = &next.token else { return None };
+    if word.keyword != Keyword::NoKeyword && !PLAIN_KEYWORDS.contains(&word.keyword) {
+        return None;
+    }
+    match parser.peek_nth_token_ref(1).token {
+        Token::LParen | Token::SingleQuotedString(_) | Token::HexStringLiteral(_) => None,
+        _ => Some(Ident {
+            value: word.value.clone(),
+            quote_style: word.quote_style,
+            span: next.span,
+        }),
     }
 }

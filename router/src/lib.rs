@@ -26,3 +26,4 @@ mod session;
 mod splice;
 pub mod template;
 pub mod view;
+mod word;

@@ -4,11 +4,12 @@
 //! What sqlparser would misread is replaced or taken out before it sees it; what cannot
 //! be made right is "not understood".
 
-use crate::{dialect::ServerDialect, lexer::TokenKind};
+use crate::{dialect::ServerDialect, lexer::TokenKind, word::Marks};
 use sqlparser::{
     ast::Statement,
+    keywords::Keyword,
     parser::Parser,
-    tokenizer::{Location, Span as TreeSpan, Token, TokenWithSpan},
+    tokenizer::{Location, Span as TreeSpan, Token, TokenWithSpan, Word},
 };
 
 pub(crate) use crate::pieces::Pieces;
@@ -31,7 +32,8 @@ pub(crate) struct NotUnderstood {
 /// A statement that sqlparser understood.
 #[derive(Debug)]
 pub(crate) struct Parsed {
-    pub(crate) statement: Statement,
+    /// In a box, since it is some kilobytes large and is handed on.
+    pub(crate) statement: Box<Statement>,
 }
 
 /// Parses one statement.
@@ -42,7 +44,13 @@ pub(crate) fn parse(pieces: &Pieces<'_>) -> Result<Parsed, NotUnderstood> {
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(DEPTH_MAX * 4)
         .with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement().map_err(|error| not_understood(pieces, &error))?;
+    let statement = if pieces.is_word(0, "SELECT") {
+        // What parse_statement does, without the copies of a Statement from hand to hand.
+        parser.parse_query().map(|query| Box::new(Statement::Query(query)))
+    } else {
+        parser.parse_statement().map(Box::new)
+    };
+    let statement = statement.map_err(|error| not_understood(pieces, &error))?;
     if parser.peek_token_ref().token != Token::EOF {
         let at = piece_of(&parser.peek_token_ref().span).unwrap_or(pieces.len());
         return Err(NotUnderstood { reason: near(pieces, at) });
@@ -239,6 +247,10 @@ const COMPOUND_UNITS: &[&str] = &[
     "SECOND_MICROSECOND",
 ];
 
+/// Words that sqlparser must see as others.
+pub(crate) const RENAMED_WORDS: &[&[&str]] =
+    &[&["MOD", "DISTINCTROW"], COMPOUND_UNITS, NOT_KEYWORDS];
+
 fn tree_token(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
     let piece = pieces.get(index)?;
     let quoted = |text: &str| Token::make_word(text, Some('`'));
@@ -297,6 +309,11 @@ fn word(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
     if index > 0 && pieces.is(index - 1, TokenKind::Dot) {
         return Some(Token::make_word(text, Some('`')));
     }
+    let piece = pieces.get(index)?;
+    if !piece.marks.any(Marks::RENAMED) {
+        let value = if is_reserved(piece.keyword) { String::new() } else { text.to_owned() };
+        return Some(Token::Word(Word { value, quote_style: None, keyword: piece.keyword }));
+    }
     if is("MOD") && ends_operand(pieces, index) {
         return Some(Token::Mod);
     }
@@ -310,6 +327,30 @@ fn word(pieces: &Pieces<'_>, index: usize) -> Option<Token> {
         return Some(Token::make_word(text, Some('`')));
     }
     Some(Token::make_word(text, None))
+}
+
+/// Whether a keyword can be no name, so that sqlparser needs no text with it: the most
+/// frequent ones, whose texts would be copied several times.
+fn is_reserved(keyword: Keyword) -> bool {
+    use Keyword::{AND, BETWEEN, BY, DELETE, FROM, GROUP, IN, INTO, LIMIT, NOT, OR, ORDER};
+    use Keyword::{SELECT, UPDATE, WHERE};
+    matches!(
+        keyword,
+        AND | BETWEEN
+            | BY
+            | DELETE
+            | FROM
+            | GROUP
+            | IN
+            | INTO
+            | LIMIT
+            | NOT
+            | OR
+            | ORDER
+            | SELECT
+            | UPDATE
+            | WHERE
+    )
 }
 
 /// Whether the piece before `index` ends an operand, so that MOD is an operator.
@@ -340,8 +381,15 @@ const MODIFIERS: &[&str] = &[
     "SQL_CALC_FOUND_ROWS",
 ];
 
+/// Words with which something starts that sqlparser must not see.
+pub(crate) const SKIPPED_WORDS: &[&[&str]] =
+    &[MODIFIERS, &["LOCK", "FOR", "CHARACTER", "CHARSET", "INTO"]];
+
 /// How many pieces from `index` sqlparser must not see: modifiers, locking clauses, INTO.
 fn skipped(pieces: &Pieces<'_>, index: usize) -> usize {
+    if !pieces.is_marked(index, Marks::SKIPPED) {
+        return 0;
+    }
     if pieces.is_any_word(index, MODIFIERS) {
         let verb = (0..index)
             .rev()
@@ -373,6 +421,9 @@ fn is_quantifier(pieces: &Pieces<'_>, index: usize) -> bool {
 
 /// How many pieces `LOCK IN SHARE MODE`, `FOR UPDATE` or `FOR SHARE` has from `index`.
 pub(crate) fn locking_clause(pieces: &Pieces<'_>, index: usize) -> usize {
+    if !pieces.is_marked(index, Marks::SKIPPED) {
+        return 0;
+    }
     let mut end = index;
     if pieces.are_words(index, &["LOCK", "IN", "SHARE", "MODE"]) {
         end += 4;

@@ -1,7 +1,11 @@
 //! A statement as pieces: tokens, except that a literal of several tokens is one piece.
 //! Texts of one fingerprint have the same pieces, so places in a plan are piece numbers.
 
-use crate::lexer::{Lexer, Span, SqlMode, TokenKind, Tokens};
+use crate::{
+    lexer::{Lexer, Span, SqlMode, TokenKind, Tokens},
+    word::{self, Marks},
+};
+use sqlparser::keywords::Keyword;
 use std::{borrow::Cow, ops::Range};
 
 /// A token, or a whole literal of several tokens (`_utf8mb4'a' 'b'`): texts of one
@@ -14,6 +18,10 @@ pub(crate) struct Piece {
     pub(crate) ordinal: u32,
     /// Whether whitespace or a comment stands before it.
     pub(crate) gap: bool,
+    /// What a word may be.
+    pub(crate) marks: Marks,
+    /// What sqlparser calls a word.
+    pub(crate) keyword: Keyword,
 }
 
 /// A statement as pieces.
@@ -24,6 +32,8 @@ pub(crate) struct Pieces<'a> {
     list: Vec<Piece>,
     pub(crate) literals: usize,
     pub(crate) parameters: usize,
+    /// The marks of all pieces.
+    marks: Marks,
 }
 
 impl<'a> Pieces<'a> {
@@ -39,6 +49,7 @@ impl<'a> Pieces<'a> {
             list: Vec::with_capacity(tokens.len()),
             literals: 0,
             parameters: 0,
+            marks: Marks::default(),
         };
         let mut index = 0;
         while index < tokens.len() {
@@ -52,6 +63,8 @@ impl<'a> Pieces<'a> {
                 },
                 ordinal: 0,
                 gap: !tokens.is_adjacent(index),
+                marks: Marks::default(),
+                keyword: Keyword::NoKeyword,
             };
             if length > 0 {
                 piece.ordinal = pieces.literals as u32;
@@ -62,7 +75,13 @@ impl<'a> Pieces<'a> {
             } else if first.kind == TokenKind::Parameter {
                 piece.ordinal = pieces.parameters as u32;
                 pieces.parameters += 1;
+            } else if first.kind == TokenKind::Word {
+                let known = word::look_up(first.span.of(tokens.sql));
+                (piece.marks, piece.keyword) = (known.marks, known.keyword);
+            } else if first.kind == TokenKind::SystemVariable {
+                piece.marks = Marks::CALL;
             }
+            pieces.marks = pieces.marks.and(piece.marks);
             pieces.list.push(piece);
             index += length.max(1);
         }
@@ -90,6 +109,16 @@ impl<'a> Pieces<'a> {
 
     pub(crate) fn is(&self, index: usize, kind: TokenKind) -> bool {
         self.kind(index) == Some(kind)
+    }
+
+    /// Whether piece `index` is a word with one of these marks.
+    pub(crate) fn is_marked(&self, index: usize, marks: Marks) -> bool {
+        self.list.get(index).is_some_and(|piece| piece.marks.any(marks))
+    }
+
+    /// Whether any piece is.
+    pub(crate) fn has_marked(&self, marks: Marks) -> bool {
+        self.marks.any(marks)
     }
 
     pub(crate) fn text(&self, index: usize) -> &'a [u8] {

@@ -21,6 +21,7 @@ use crate::{
     view::SessionView,
 };
 use shardline_model::catalog::{Catalog, TableKind};
+use sqlparser::ast::Statement;
 
 /// What a statement is planned with.
 #[derive(Clone, Copy)]
@@ -79,7 +80,7 @@ impl Context<'_> {
     }
 
     /// Parses and binds.
-    pub(crate) fn facts(&self) -> Result<(sqlparser::ast::Statement, Facts), NotUnderstood> {
+    pub(crate) fn facts(&self) -> Result<(Box<Statement>, Facts), NotUnderstood> {
         let parsed = parse::parse(self.pieces)?;
         let facts = bind::bind(&parsed.statement, self.pieces, self.catalog, self.view.database)?;
         Ok((parsed.statement, facts))

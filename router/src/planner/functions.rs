@@ -2,7 +2,7 @@
 //! (spliced in as literals, since connections to shards are shared), those that hold
 //! state on a connection, and those that give another value on every shard.
 
-use crate::{lexer::TokenKind, parse::Pieces, plan::Refusal, template::SessionValues};
+use crate::{lexer::TokenKind, parse::Pieces, plan::Refusal, template::SessionValues, word::Marks};
 use std::ops::Range;
 
 /// A call that is replaced by the session's own value.
@@ -44,8 +44,23 @@ impl SessionCall {
     }
 }
 
+/// Names of such functions.
+const SESSION_FUNCTIONS: &[&str] = &[
+    "CONNECTION_ID",
+    "LAST_INSERT_ID",
+    "USER",
+    "SESSION_USER",
+    "SYSTEM_USER",
+    "CURRENT_USER",
+    "FOUND_ROWS",
+    "ROW_COUNT",
+];
+
 /// All calls of such functions.
 pub(crate) fn session_calls(pieces: &Pieces<'_>) -> Vec<SessionCall> {
+    if !pieces.has_marked(Marks::CALL) {
+        return Vec::new();
+    }
     (0..pieces.len()).filter_map(|index| session_call(pieces, index)).collect()
 }
 
@@ -103,8 +118,18 @@ pub(crate) fn calls(pieces: &Pieces<'_>, range: Range<usize>, names: &[&str]) ->
 const LOCKS: &[&str] =
     &["GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"];
 
+/// Other words that are refused.
+const REFUSED_WORDS: &[&str] =
+    &["INTO", "SQL_CALC_FOUND_ROWS", "NEXT", "NEXTVAL", "LASTVAL", "SETVAL"];
+
+/// All words of [`session_calls`] and [`check`].
+pub(crate) const WORDS: &[&[&str]] = &[SESSION_FUNCTIONS, LOCKS, REFUSED_WORDS];
+
 /// Refuses what cannot be right on shared connections to several servers.
 pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
+    if !pieces.has_marked(Marks::CALL) {
+        return Ok(());
+    }
     let all = 0..pieces.len();
     if let Some(index) = calls(pieces, all.clone(), LOCKS) {
         let name = String::from_utf8_lossy(pieces.text(index)).to_uppercase();

@@ -74,7 +74,7 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         Err(error) => return untold::plan(context, &error),
     };
     context.check_tables(&facts)?;
-    let targets = match &statement {
+    let targets = match statement.as_ref() {
         Statement::Update(update) => update_targets(&facts, update),
         Statement::Delete(delete) => delete_targets(&facts, delete),
         _ => None,
@@ -85,13 +85,13 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     };
     let route = Route::of(&facts);
     let copies = check_copies(context, &facts, &targets, &route)?;
-    let key_assignments = match &statement {
+    let key_assignments = match statement.as_ref() {
         Statement::Update(update) => key_assignments(context, &facts, update),
         _ => Vec::new(),
     };
     let pieces = context.pieces;
     let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
-    let limited = match &statement {
+    let limited = match statement.as_ref() {
         Statement::Update(update) => update.limit.is_some(),
         Statement::Delete(delete) => delete.limit.is_some(),
         _ => false,

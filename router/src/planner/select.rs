@@ -9,6 +9,7 @@ use crate::{
     planner::{Context, scatter, scatter::ScatterForm, shape, untold},
     route::Route,
     template::Form,
+    word::Marks,
 };
 use sqlparser::ast::{Query, SelectItem, SetExpr, Statement};
 use std::ops::Range;
@@ -33,15 +34,16 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     context.check_tables(&facts)?;
     let pieces = context.pieces;
     let all = 0..pieces.len();
-    let into = all.clone().any(|index| into_variables(pieces, index) > 0);
+    let marked = pieces.has_marked(Marks::SKIPPED);
+    let into = marked && all.clone().any(|index| into_variables(pieces, index) > 0);
     let traits = Traits {
         writes: false,
-        locks: all.clone().any(|index| locking_clause(pieces, index) > 0),
+        locks: marked && all.clone().any(|index| locking_clause(pieces, index) > 0),
         returns_rows: !into,
         assigns_variables: into || all.clone().any(|index| pieces.is(index, TokenKind::Assign)),
         pins_session: false,
     };
-    let Statement::Query(query) = &statement else {
+    let Statement::Query(query) = statement.as_ref() else {
         return untold::plan(
             context,
             &crate::parse::NotUnderstood { reason: "this kind of query is not analysed".into() },

@@ -1,7 +1,7 @@
 //! The clauses of a SELECT as ranges of pieces, found by their keywords outside
 //! parentheses. The tree has the meaning; this has the places.
 
-use crate::{lexer::TokenKind, parse::Pieces};
+use crate::{lexer::TokenKind, parse::Pieces, word::Marks};
 use std::ops::Range;
 
 /// One ORDER BY key.
@@ -64,6 +64,15 @@ enum Clause {
     Tail,
 }
 
+/// Words that make it another statement than one plain SELECT.
+const OTHER_FORMS: &[&str] = &["UNION", "EXCEPT", "INTERSECT", "PROCEDURE", "FETCH"];
+
+/// All words that clauses start with, and those.
+pub(crate) const WORDS: &[&[&str]] = &[
+    &["FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "INTO", "LOCK", "FOR"],
+    OTHER_FORMS,
+];
+
 /// The clauses of a statement that starts with SELECT; None when it is not one plain
 /// SELECT (UNION, parentheses, PROCEDURE, FETCH).
 pub(crate) fn of(pieces: &Pieces<'_>) -> Option<Shape> {
@@ -83,7 +92,11 @@ pub(crate) fn of(pieces: &Pieces<'_>) -> Option<Shape> {
             index = pieces.behind_parenthesis(index);
             continue;
         }
-        if pieces.is_any_word(index, &["UNION", "EXCEPT", "INTERSECT", "PROCEDURE", "FETCH"]) {
+        if !pieces.is_marked(index, Marks::CLAUSE) {
+            index += 1;
+            continue;
+        }
+        if pieces.is_any_word(index, OTHER_FORMS) {
             return None;
         }
         if let Some((clause, length)) = clause_at(pieces, index) {

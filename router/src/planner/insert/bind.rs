@@ -10,11 +10,12 @@ use crate::{
     template::{BindError, BindInput, Editor},
 };
 use shardline_model::{
-    catalog::{Catalog, TableKind},
+    catalog::{Catalog, ColocationGroup, Sharding, TableKind},
     id::ShardId,
     key::{Key, KeyError, KeyPart, KeyType, KeyUse, Literal},
 };
-use std::{collections::BTreeMap, ops::Range};
+use smallvec::SmallVec;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// What a row's AUTO_INCREMENT column gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +35,15 @@ pub(crate) fn bind(
 ) -> Result<Plan, BindError> {
     let ids = row_ids(form, input, values)?;
     let insert_id = insert_id(form, &ids);
-    let placed = place(form, input.catalog, values, &ids).map_err(BindError::Refused)?;
     let edits = id_edits(form, &ids);
-    if placed.len() == 1 && (form.table.sharding().is_some() || input.catalog.shards.len() == 1) {
-        let shard = placed.keys().next().copied().unwrap_or_default();
+    let one_row = place_one(form, input.catalog, values, &ids).map_err(BindError::Refused)?;
+    let placed = match one_row {
+        Some(_) => BTreeMap::new(),
+        None => place(form, input.catalog, values, &ids).map_err(BindError::Refused)?,
+    };
+    let can_be_one = form.table.sharding().is_some() || input.catalog.shards.len() == 1;
+    let alone = placed.keys().next().copied().filter(|_| placed.len() == 1 && can_be_one);
+    if let Some(shard) = one_row.or(alone) {
         check_others(form, values, input.catalog, shard)?;
         let replaces_parameter = edits.iter().any(|edit| !edit.pieces.is_empty());
         let sql = editor.single(edits, replaces_parameter).map_err(BindError::Refused)?;
@@ -104,14 +110,17 @@ fn check_several(form: &InsertForm) -> Result<(), BindError> {
     Ok(())
 }
 
+/// The ids of rows; one is kept in place.
+type RowIds = SmallVec<[RowId; 1]>;
+
 /// The id of every row; empty when the table has no AUTO_INCREMENT column.
 fn row_ids(
     form: &InsertForm,
     input: &BindInput<'_>,
     values: &Values<'_>,
-) -> Result<Vec<RowId>, BindError> {
-    let Some(auto) = &form.auto else { return Ok(Vec::new()) };
-    let mut ids = Vec::with_capacity(form.rows.len());
+) -> Result<RowIds, BindError> {
+    let Some(auto) = &form.auto else { return Ok(RowIds::new()) };
+    let mut ids = RowIds::with_capacity(form.rows.len());
     let mut generated = 0u64;
     for row in &form.rows {
         let id = match explicit_id(form, row, auto, values)? {
@@ -211,24 +220,58 @@ fn place(
             placed.insert(*shard, (0..form.rows.len()).collect());
         }
         TableKind::Sharded(sharding) => {
-            let Some(group) = catalog.groups.get(&sharding.group) else {
-                return Err(Refusal::not_supported("the table's placement is missing", "retry"));
-            };
+            let group = group_of(sharding, catalog)?;
             for (number, row) in form.rows.iter().enumerate() {
-                let mut key = Key::new();
-                for (place, key_type) in form.key.iter().zip(&form.key_types) {
-                    key.push(key_part(form, row, place, key_type, values, ids.get(number))?);
-                }
-                let owner = group.placement.owner(&key, &form.key_types).ok_or_else(|| Refusal {
-                    code: 1526,
-                    reason: format!("Table '{}' has no shard for the key of row {}", form.table.name, number + 1),
-                    hint: "add a range or a list of values (or DEFAULT) for it to the table's placement".into(),
-                })?;
+                let owner = owner(form, group, values, number, row, ids.get(number))?;
                 placed.entry(owner).or_default().push(number);
             }
         }
     }
     Ok(placed)
+}
+
+/// The shard of a sharded table's only row, found without a map.
+fn place_one(
+    form: &InsertForm,
+    catalog: &Catalog,
+    values: &Values<'_>,
+    ids: &[RowId],
+) -> Result<Option<ShardId>, Refusal> {
+    let (TableKind::Sharded(sharding), [row]) = (&form.table.kind, form.rows.as_slice()) else {
+        return Ok(None);
+    };
+    owner(form, group_of(sharding, catalog)?, values, 0, row, ids.first()).map(Some)
+}
+
+fn group_of<'c>(sharding: &Sharding, catalog: &'c Catalog) -> Result<&'c ColocationGroup, Refusal> {
+    let group = catalog.groups.get(&sharding.group);
+    group
+        .map(Arc::as_ref)
+        .ok_or_else(|| Refusal::not_supported("the table's placement is missing", "retry"))
+}
+
+/// The shard of one row.
+fn owner(
+    form: &InsertForm,
+    group: &ColocationGroup,
+    values: &Values<'_>,
+    number: usize,
+    row: &Row,
+    id: Option<&RowId>,
+) -> Result<ShardId, Refusal> {
+    let mut key = Key::new();
+    for (place, key_type) in form.key.iter().zip(&form.key_types) {
+        key.push(key_part(form, row, place, key_type, values, id)?);
+    }
+    group.placement.owner(&key, &form.key_types).ok_or_else(|| Refusal {
+        code: 1526,
+        reason: format!(
+            "Table '{}' has no shard for the key of row {}",
+            form.table.name,
+            number + 1
+        ),
+        hint: "add a range or a list of values (or DEFAULT) for it to the table's placement".into(),
+    })
 }
 
 fn key_part(
