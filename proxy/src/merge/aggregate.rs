@@ -2,9 +2,10 @@
 
 use super::{
     MergeError,
+    distinct::ValueSets,
     decimal::{parse, print_average, print_sum},
     double,
-    key::{Comparison, Key, Part, compare_parts, double_of, integer_of_bytes},
+    key::{Comparison, Part, compare_parts, double_of, integer_of_bytes},
     layout::{Domain, Layout, RowFormat},
     row::Row,
 };
@@ -26,6 +27,10 @@ enum Function {
     Sum,
     Average { sum: usize, count: usize },
     Extreme { by: Comparison, wanted: Ordering },
+    /// Of values that are new in the set of this number.
+    CountDistinct { set: usize },
+    SumDistinct { set: usize, value: usize },
+    AverageDistinct { set: usize, value: usize },
 }
 
 /// What is known of one aggregate of one group so far.
@@ -45,21 +50,37 @@ pub(crate) enum Total {
 }
 
 impl Aggregate {
-    pub(crate) fn new(layout: &Layout, aggregate: &AggregateColumn) -> Result<Self, MergeError> {
+    /// `sets` gets the values that DISTINCT ones need.
+    pub(crate) fn new(
+        layout: &Layout,
+        aggregate: &AggregateColumn,
+        sets: &mut ValueSets,
+    ) -> Result<Self, MergeError> {
         let column = layout.index_of(aggregate.column)?;
-        let function = match aggregate.function {
+        let function = match &aggregate.function {
             MergeFunction::SumOfCounts => Function::Count,
             MergeFunction::Sum => Function::Sum,
             MergeFunction::Average { sum, count } => {
-                Function::Average { sum: layout.index_of(sum)?, count: layout.index_of(count)? }
+                Function::Average { sum: layout.index_of(*sum)?, count: layout.index_of(*count)? }
             }
             MergeFunction::Min { by } => Function::Extreme {
-                by: Comparison::of_column(layout, &by)?,
+                by: Comparison::of_column(layout, by)?,
                 wanted: Ordering::Less,
             },
             MergeFunction::Max { by } => Function::Extreme {
-                by: Comparison::of_column(layout, &by)?,
+                by: Comparison::of_column(layout, by)?,
                 wanted: Ordering::Greater,
+            },
+            MergeFunction::CountDistinct { values } => {
+                Function::CountDistinct { set: sets.of(layout, values)? }
+            }
+            MergeFunction::SumDistinct { value } => Function::SumDistinct {
+                set: sets.of(layout, std::slice::from_ref(value))?,
+                value: layout.index_of(value.value)?,
+            },
+            MergeFunction::AverageDistinct { value } => Function::AverageDistinct {
+                set: sets.of(layout, std::slice::from_ref(value))?,
+                value: layout.index_of(value.value)?,
             },
         };
         Ok(Aggregate { column, function })
@@ -67,20 +88,23 @@ impl Aggregate {
 
     pub(crate) fn start(&self) -> State {
         match self.function {
-            Function::Count => State::Count(0),
-            Function::Sum => State::Sum(None),
-            Function::Average { .. } => State::Average(None, 0),
+            Function::Count | Function::CountDistinct { .. } => State::Count(0),
+            Function::Sum | Function::SumDistinct { .. } => State::Sum(None),
+            Function::Average { .. } | Function::AverageDistinct { .. } => State::Average(None, 0),
             Function::Extreme { .. } => State::Extreme(None),
         }
     }
 
-    /// Add a shard's row to `state`; returns how many bytes more are kept.
+    /// Add a shard's row to `state`, whose values are `new` in their sets; returns how many
+    /// bytes more are kept.
     pub(crate) fn add(
         &self,
         layout: &Layout,
         state: &mut State,
         row: &Row,
+        new: &[bool],
     ) -> Result<usize, MergeError> {
+        let is_new = |set: usize| new.get(set).copied().unwrap_or_default();
         match (self.function, state) {
             (Function::Count, State::Count(count)) => {
                 *count += integer(layout, row, self.column)?.unwrap_or(0);
@@ -105,12 +129,29 @@ impl Aggregate {
                     return Ok(row.memory().saturating_sub(old));
                 }
             }
+            (Function::CountDistinct { set }, State::Count(count)) => {
+                *count += i128::from(is_new(set));
+            }
+            (Function::SumDistinct { set, value }, State::Sum(total)) => {
+                if is_new(set) {
+                    add_to(total, layout, row, value)?;
+                }
+            }
+            (Function::AverageDistinct { set, value }, State::Average(total, counted)) => {
+                if is_new(set) {
+                    add_to(total, layout, row, value)?;
+                    *counted += 1;
+                }
+            }
             // `start` makes the state that belongs to the function.
             (
                 Function::Count
                 | Function::Sum
                 | Function::Average { .. }
-                | Function::Extreme { .. },
+                | Function::Extreme { .. }
+                | Function::CountDistinct { .. }
+                | Function::SumDistinct { .. }
+                | Function::AverageDistinct { .. },
                 State::Count(_) | State::Sum(_) | State::Average(..) | State::Extreme(_),
             ) => debug_assert!(false, "the state is not the function's"),
         }
@@ -250,13 +291,5 @@ fn double(layout: &Layout, column: usize, value: f64) -> Vec<u8> {
             double::print(&mut text, value, layout.columns[column].decimals);
             text.into_bytes()
         }
-    }
-}
-
-/// The parts of `row` that identify its group.
-pub(crate) fn identity_of(out: &mut Vec<u8>, row: &Row, key: &Key) {
-    out.clear();
-    for part in key {
-        super::key::push_identity(out, row, part);
     }
 }

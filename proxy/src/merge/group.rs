@@ -1,18 +1,16 @@
-//! GROUP BY over the shards' groups, and DISTINCT.
+//! GROUP BY over the shards' groups.
 
 use super::{
     Budget, MergeError,
-    aggregate::{Aggregate, State, identity_of},
-    key::{Comparison, key_of},
+    aggregate::{Aggregate, State},
+    distinct::{ENTRY_BYTES, Identity, ValueSets},
+    key::{Comparison, key_of, push_identity},
     layout::Layout,
     row::{Row, encode},
 };
 use shardline_router::plan::Grouping;
 use smallvec::SmallVec;
-use std::collections::{HashMap, HashSet};
-
-/// What a map entry takes beside its key, roughly.
-const ENTRY_BYTES: usize = 64;
+use std::collections::HashMap;
 
 /// The groups so far, in the order of their first rows.
 #[derive(Debug)]
@@ -21,7 +19,9 @@ pub(crate) struct Groups {
     aggregates: Vec<Aggregate>,
     /// Visible columns that are no aggregates.
     plain: Vec<usize>,
-    places: HashMap<Box<[u8]>, usize>,
+    sets: ValueSets,
+    one_row: bool,
+    places: HashMap<Identity, usize>,
     groups: Vec<Group>,
     scratch: Vec<u8>,
 }
@@ -36,13 +36,17 @@ struct Group {
 impl Groups {
     pub(crate) fn new(layout: &Layout, grouping: &Grouping) -> Result<Self, MergeError> {
         let keys = grouping.keys.iter().map(|key| Comparison::of_column(layout, key));
-        let aggregates = grouping.aggregates.iter().map(|column| Aggregate::new(layout, column));
+        let mut sets = ValueSets::default();
+        let aggregates = grouping.aggregates.iter();
+        let aggregates = aggregates.map(|column| Aggregate::new(layout, column, &mut sets));
         let aggregates: Vec<_> = aggregates.collect::<Result<_, _>>()?;
         let is_plain = |column: &usize| !aggregates.iter().any(|filled| filled.column == *column);
         Ok(Groups {
             keys: keys.collect::<Result<_, _>>()?,
             plain: (0..layout.visible).filter(is_plain).collect(),
             aggregates,
+            sets,
+            one_row: grouping.one_row,
             places: HashMap::new(),
             groups: Vec::new(),
             scratch: Vec::new(),
@@ -57,21 +61,25 @@ impl Groups {
         budget: &mut Budget,
     ) -> Result<(), MergeError> {
         let key = key_of(&self.keys, layout, &row)?;
-        identity_of(&mut self.scratch, &row, &key);
+        self.scratch.clear();
+        for part in &key {
+            push_identity(&mut self.scratch, &row, part);
+        }
         let place = match self.places.get(self.scratch.as_slice()) {
             Some(place) => *place,
             None => {
                 let states_bytes = self.aggregates.len() * size_of::<State>();
                 budget.keep_row(self.scratch.len() + ENTRY_BYTES + row.memory() + states_bytes)?;
-                self.places.insert(self.scratch.as_slice().into(), self.groups.len());
+                self.places.insert(Identity::from_slice(&self.scratch), self.groups.len());
                 let states = self.aggregates.iter().map(Aggregate::start).collect();
                 self.groups.push(Group { row: row.clone().detached(), states });
                 self.groups.len() - 1
             }
         };
+        let new = self.sets.add(layout, place, &row, budget)?;
         let group = &mut self.groups[place];
         for (aggregate, state) in self.aggregates.iter().zip(&mut group.states) {
-            budget.keep_bytes(aggregate.add(layout, state, &row)?)?;
+            budget.keep_bytes(aggregate.add(layout, state, &row, new)?)?;
         }
         // Without GROUP BY a shard without rows sends NULL for a plain column: any
         // other shard's value is the better one.
@@ -83,7 +91,12 @@ impl Groups {
     }
 
     /// The whole groups as rows with all columns.
-    pub(crate) fn finish(self, layout: &Layout) -> Result<Vec<Row>, MergeError> {
+    pub(crate) fn finish(mut self, layout: &Layout) -> Result<Vec<Row>, MergeError> {
+        if self.one_row && self.groups.is_empty() {
+            let nothing = encode(layout, std::iter::repeat_n(None, layout.columns.len()));
+            let states = self.aggregates.iter().map(Aggregate::start).collect();
+            self.groups.push(Group { row: Row::parse(nothing, layout)?, states });
+        }
         let mut rows = Vec::with_capacity(self.groups.len());
         for group in self.groups {
             let mut filled = Vec::with_capacity(self.aggregates.len());
@@ -99,36 +112,5 @@ impl Groups {
             rows.push(Row::parse(encode(layout, values), layout)?);
         }
         Ok(rows)
-    }
-}
-
-/// The rows that DISTINCT has seen.
-#[derive(Debug)]
-pub(crate) struct Distinct {
-    keys: Vec<Comparison>,
-    seen: HashSet<Box<[u8]>>,
-    scratch: Vec<u8>,
-}
-
-impl Distinct {
-    pub(crate) fn new(keys: Vec<Comparison>) -> Self {
-        Distinct { keys, seen: HashSet::new(), scratch: Vec::new() }
-    }
-
-    /// Whether no equal row came before.
-    pub(crate) fn is_new(
-        &mut self,
-        layout: &Layout,
-        row: &Row,
-        budget: &mut Budget,
-    ) -> Result<bool, MergeError> {
-        let key = key_of(&self.keys, layout, row)?;
-        identity_of(&mut self.scratch, row, &key);
-        if self.seen.contains(self.scratch.as_slice()) {
-            return Ok(false);
-        }
-        budget.keep_row(self.scratch.len() + ENTRY_BYTES)?;
-        self.seen.insert(self.scratch.as_slice().into());
-        Ok(true)
     }
 }

@@ -3,7 +3,8 @@
 
 use super::{
     Budget, MergeError, MergeLimits,
-    group::{Distinct, Groups},
+    distinct::Distinct,
+    group::Groups,
     key::{Comparison, Key, compare, key_of},
     layout::{Layout, RowFormat},
     ordered::Ordered,

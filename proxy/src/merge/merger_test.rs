@@ -270,6 +270,7 @@ fn grouping(by_key: bool) -> Grouping {
             column(6, MergeFunction::Sum),
             column(7, MergeFunction::Average { sum: hidden(4), count: hidden(5) }),
         ],
+        one_row: false,
     }
 }
 
@@ -404,7 +405,7 @@ fn without_group_by_an_empty_shard_gives_way() {
     let shards = [vec![row(Cell::Null, 0)], vec![row(Cell::Text("x".into()), 3)]];
     let count =
         AggregateColumn { column: ColumnRef::Visible(1), function: MergeFunction::SumOfCounts };
-    let grouping = Grouping { keys: vec![], aggregates: vec![count] };
+    let grouping = Grouping { keys: vec![], aggregates: vec![count], one_row: true };
     let plan = Merge { grouping: Some(grouping), ..Merge::default() };
     let merged = run(&plan, RowFormat::Text, &definitions, &shards, &[0], NO_LIMITS).unwrap();
     assert_eq!(merged, [row(Cell::Text("x".into()), 3)]);

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod decimal;
+mod distinct;
 mod double;
 mod group;
 mod key;
