@@ -17,6 +17,8 @@ pub struct ProxyConfig {
     pub server_version: String,
     /// Limits.
     pub limits: Limits,
+    /// Threads that serve sessions, each with an event loop of its own.
+    pub workers: usize,
     /// How long a drain waits for open transactions.
     pub drain_timeout: Duration,
 }
@@ -112,6 +114,7 @@ impl ProxyConfig {
             backend,
             server_version: format!("10.11.0-MariaDB-shardline-{}", env!("CARGO_PKG_VERSION")),
             limits: Limits::default(),
+            workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             drain_timeout: Duration::from_secs(8),
         }
     }

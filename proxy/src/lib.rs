@@ -5,6 +5,8 @@ pub mod config;
 pub mod error;
 pub mod server;
 
+mod worker;
+
 pub mod registry;
 pub mod session;
 

@@ -2,16 +2,17 @@
 //! doing, and the switch by which one session kills another.
 
 use crate::error::SqlError;
+use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
 
 /// How many low bits of a connection id count the proxy's own sessions; the bits above
 /// are the proxy's id, so that ids are unique in the cluster and fit in 32 bits.
@@ -137,6 +138,15 @@ impl Registry {
         self.sessions.lock().by_id.get(&id).cloned()
     }
 
+    /// Tells every session that the proxy is about to end: it leaves when it is idle and
+    /// outside a transaction.
+    pub fn drain(&self) {
+        let entries: Vec<_> = self.sessions.lock().by_id.values().cloned().collect();
+        for entry in entries {
+            entry.kill.drain();
+        }
+    }
+
     /// All sessions, by id.
     pub fn list(&self) -> Vec<SessionView> {
         let entries: Vec<_> = self.sessions.lock().by_id.values().cloned().collect();
@@ -198,10 +208,10 @@ impl SessionEntry {
     }
 
     /// The session waits for its next command.
-    pub fn idle(&self) {
+    pub fn idle(&self, now: Instant) {
         let mut activity = self.activity.lock();
         activity.command = "Sleep";
-        activity.since = Instant::now();
+        activity.since = now;
         activity.statement.clear();
     }
 
@@ -228,11 +238,13 @@ pub enum Kill {
     Connection,
 }
 
-/// The switch by which a session is killed.
+/// The switch by which a session is killed or told to leave. Many may throw it; only the
+/// session's own task waits for it, so that waiting costs no lock.
 #[derive(Debug, Default)]
 pub struct KillSwitch {
     state: AtomicU8,
-    thrown: Notify,
+    draining: AtomicBool,
+    waiting: AtomicWaker,
 }
 
 const KILL_NONE: u8 = 0;
@@ -247,7 +259,18 @@ impl KillSwitch {
             Kill::Connection => KILL_CONNECTION,
         };
         self.state.fetch_max(state, Ordering::SeqCst);
-        self.thrown.notify_one();
+        self.waiting.wake();
+    }
+
+    /// The proxy is about to end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.waiting.wake();
+    }
+
+    /// Whether the proxy is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// What has been asked for, if anything.
@@ -261,25 +284,33 @@ impl KillSwitch {
 
     /// A statement begins: a KILL QUERY that came while the session was idle is void.
     pub fn rearm(&self) {
-        let _ =
-            self.state.compare_exchange(KILL_QUERY, KILL_NONE, Ordering::SeqCst, Ordering::SeqCst);
+        if self.state.load(Ordering::Relaxed) == KILL_QUERY {
+            let (old, new) = (KILL_QUERY, KILL_NONE);
+            let _ = self.state.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
+        }
+    }
+
+    /// Has `cx` woken at the next throw or drain. The state is to be looked at afterwards.
+    pub fn watch(&self, cx: &Context<'_>) {
+        self.waiting.register(cx.waker());
     }
 
     /// Waits for KILL CONNECTION. Cancel-safe.
     pub async fn connection_killed(&self) {
-        while self.state() != Some(Kill::Connection) {
-            self.thrown.notified().await;
-        }
+        std::future::poll_fn(|cx| {
+            self.watch(cx);
+            if self.state() == Some(Kill::Connection) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Waits until the switch is thrown. Cancel-safe.
     pub async fn thrown(&self) -> Kill {
-        loop {
-            if let Some(kill) = self.state() {
-                return kill;
-            }
-            self.thrown.notified().await;
-        }
+        std::future::poll_fn(|cx| {
+            self.watch(cx);
+            self.state().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
@@ -311,7 +342,7 @@ mod tests {
         let views = registry.list();
         assert_eq!((views[0].user.as_str(), views[0].command), ("root", "Query"));
         assert_eq!(views[0].statement, b"SELECT 1");
-        session.idle();
+        session.idle(Instant::now());
         assert_eq!(registry.list()[0].command, "Sleep");
         drop(session);
         assert_eq!(registry.connected(), 0);

@@ -8,6 +8,7 @@ use crate::{
     metrics::Metrics,
     registry::{Registration, Registry},
     session::{Admitted, Session, client::Client, shared::Shared},
+    worker::{Seat, Workers},
 };
 use arc_swap::ArcSwapOption;
 use shardline_base::{BackoffConfig, Policy, Shutdown, Tasks};
@@ -50,6 +51,9 @@ pub enum ProxyError {
         #[source]
         source: io::Error,
     },
+    /// The threads of the sessions cannot be started.
+    #[error("cannot start the threads that serve sessions")]
+    Threads(#[source] io::Error),
     /// The metadata service gives no lease.
     #[error("cannot take a lease for this proxy")]
     Lease(#[source] LeaseError),
@@ -82,6 +86,7 @@ pub struct Proxy {
     tcp: TcpListener,
     unix: Option<UnixListener>,
     address: SocketAddr,
+    workers: Workers,
 }
 
 /// The accounts of a catalog.
@@ -116,6 +121,7 @@ impl ProxyConfig {
             .map(|path| bind_socket(path).map_err(listening(path.display().to_string())));
         let unix = unix.transpose()?;
         let wire = self.wire_config()?;
+        let workers = Workers::start(self.workers).map_err(ProxyError::Threads)?;
         let lease = meta.lease(registration(address)).await.map_err(ProxyError::Lease)?;
         let pools = PoolSet::new(self.pool_config());
         pools.apply_catalog(&meta.catalog());
@@ -132,7 +138,7 @@ impl ProxyConfig {
             wire,
             schema_change: tokio::sync::Mutex::new(()),
         });
-        Ok(Proxy { shared, tcp, unix, address })
+        Ok(Proxy { shared, tcp, unix, address, workers })
     }
 
     fn pool_config(&self) -> PoolConfig {
@@ -147,6 +153,7 @@ impl ProxyConfig {
             checkout_timeout: limits.checkout_timeout,
             connect_timeout: limits.connect_timeout,
             statements_max: BACKEND_STATEMENTS_MAX,
+            workers: self.workers,
             ..usual
         }
     }
@@ -212,7 +219,7 @@ impl Proxy {
     /// # Errors
     /// None at present: what goes wrong concerns one session, or ends the process's tasks.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ProxyError> {
-        let Proxy { shared, tcp, unix, address } = self;
+        let Proxy { shared, tcp, unix, address, workers } = self;
         // The pools outlive the sessions, which still need them while they are drained.
         let background = Tasks::new("proxy", &Shutdown::new());
         let stop = background.shutdown().clone();
@@ -227,21 +234,26 @@ impl Proxy {
                 () = shutdown.triggered() => break,
                 accepted = tcp.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        // Small packets must not wait for each other.
-                        let _ = stream.set_nodelay(true);
-                        admit(&shared, &sessions, stream.into(), peer.to_string());
+                        let socket = Accepted::Tcp(stream);
+                        admit(&shared, &sessions, &workers, socket, peer.to_string());
                     }
                     Err(error) => pause(&error).await,
                 },
                 accepted = accept_unix(unix.as_ref()) => match accepted {
-                    Ok(stream) => admit(&shared, &sessions, stream.into(), "localhost".into()),
+                    Ok(stream) => {
+                        let socket = Accepted::Unix(stream);
+                        admit(&shared, &sessions, &workers, socket, "localhost".into());
+                    }
                     Err(error) => pause(&error).await,
                 },
             }
         }
         drop((tcp, unix));
         tracing::info!(sessions = sessions.len(), "draining");
+        shared.registry.drain();
         sessions.stop_within(shared.config.drain_timeout).await;
+        // Their threads end at once: nothing is left on them.
+        let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
         background.stop_within(Duration::from_secs(2)).await;
         if let Some(lease) = shared.lease.swap(None)
             && let Ok(lease) = Arc::try_unwrap(lease)
@@ -264,29 +276,70 @@ async fn accept_unix(listener: Option<&UnixListener>) -> io::Result<tokio::net::
     }
 }
 
-/// Gives a new connection a place and a task.
-fn admit(shared: &Arc<Shared>, sessions: &Tasks, stream: Stream, peer: String) {
+/// A client's socket, on the event loop of the listener.
+enum Accepted {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Accepted {
+    /// Takes the socket off that event loop.
+    fn detach(self) -> io::Result<Detached> {
+        match self {
+            Accepted::Tcp(stream) => stream.into_std().map(Detached::Tcp),
+            Accepted::Unix(stream) => stream.into_std().map(Detached::Unix),
+        }
+    }
+}
+
+/// A client's socket on its way to the thread of its session.
+enum Detached {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Puts the socket on the current thread's event loop.
+    fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            Detached::Tcp(stream) => tokio::net::TcpStream::from_std(stream)?.into(),
+            Detached::Unix(stream) => tokio::net::UnixStream::from_std(stream)?.into(),
+        })
+    }
+}
+
+/// Gives a new connection a place, a thread and a task.
+fn admit(
+    shared: &Arc<Shared>,
+    sessions: &Tasks,
+    workers: &Workers,
+    socket: Accepted,
+    peer: String,
+) {
     // A connection id is unique in the cluster by the id that the lease holds.
     let held = shared.lease.load_full().filter(|lease| lease.valid());
     let place = held
         .ok_or_else(SqlError::no_lease)
         .and_then(|lease| shared.registry.register(lease.proxy_id().0, peer));
+    let (Ok(socket), Some((seat, runtime))) = (socket.detach(), workers.seat()) else { return };
     match place {
         Ok(registration) => {
             let shutdown = sessions.shutdown().child();
             let name = format!("session {}", registration.id);
-            let serve = serve(shared.clone(), stream, registration, shutdown);
-            sessions.spawn(name, Policy::Isolated, serve);
+            let serve = serve(shared.clone(), socket, registration, seat, shutdown);
+            sessions.spawn_on(runtime, name, Policy::Isolated, serve);
         }
         Err(error) => {
             shared.metrics.error(&error);
-            sessions.spawn("turn away a client", Policy::Isolated, turn_away(stream, error));
+            let told = turn_away(socket, error);
+            sessions.spawn_on(runtime, "turn away a client", Policy::Isolated, told);
         }
     }
 }
 
 /// Tells a client before the greeting that there is no place.
-async fn turn_away(stream: Stream, error: SqlError) {
+async fn turn_away(socket: Detached, error: SqlError) {
+    let Ok(stream) = socket.attach() else { return };
     let mut connection = Connection::new(stream, 0);
     let packet = packet_of(&error);
     connection.queue_with(|out| packet.encode(Capabilities::NONE, out));
@@ -303,11 +356,19 @@ fn packet_of(error: &SqlError) -> ErrPacket {
 /// One client, from its login to its end.
 async fn serve(
     shared: Arc<Shared>,
-    stream: Stream,
+    socket: Detached,
     registration: Registration,
+    seat: Seat,
     shutdown: Shutdown,
 ) {
     let id = registration.id;
+    let stream = match socket.attach() {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(session = id, %error, "cannot watch a client's socket");
+            return;
+        }
+    };
     let users = CatalogUsers(shared.meta.catalog());
     let login = server::accept(stream, id, &shared.wire, &users);
     let Some(accepted) = shutdown.or(login).await else { return };
@@ -323,6 +384,7 @@ async fn serve(
     let admitted = Admitted {
         client,
         registration,
+        seat,
         login: accepted.login,
         host: accepted.host,
         scramble: accepted.scramble,
@@ -332,7 +394,7 @@ async fn serve(
     match Session::new(shared.clone(), admitted) {
         Ok(mut session) => {
             if session.welcome().await.is_ok() {
-                session.run(shutdown).await;
+                session.run().await;
             }
         }
         Err(refused) => {

@@ -4,7 +4,7 @@
 use crate::Shutdown;
 use parking_lot::Mutex;
 use std::{borrow::Cow, collections::BTreeMap, future::Future, sync::Arc, time::Duration};
-use tokio::task::AbortHandle;
+use tokio::{runtime::Handle, task::AbortHandle};
 use tokio_util::task::TaskTracker;
 
 /// What the end of a task means to its group.
@@ -62,12 +62,26 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_on(&Handle::current(), name, policy, work);
+    }
+
+    /// Starts a task on another runtime.
+    pub fn spawn_on<F>(
+        &self,
+        runtime: &Handle,
+        name: impl Into<Cow<'static, str>>,
+        policy: Policy,
+        work: F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let id = self.group.register(name.into());
         let ending = Ending { group: self.group.clone(), id, policy, finished: false };
-        let task = self.group.tracker.spawn(async move {
+        let task = async move {
             work.await;
             ending.finish();
-        });
+        };
+        let task = self.group.tracker.spawn_on(task, runtime);
         // The entry is gone already when the task was faster than this line.
         if let Some(entry) = self.group.running.lock().tasks.get_mut(&id) {
             entry.1 = Some(task.abort_handle());

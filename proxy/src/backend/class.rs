@@ -38,3 +38,24 @@ impl ConnClass {
         std::iter::once(self).chain(without)
     }
 }
+
+/// One of the proxy's threads. A backend connection belongs to the one that opened it:
+/// used there, its answer wakes no other thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u16);
+
+/// What somebody wants of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What must have been agreed.
+    pub class: ConnClass,
+    /// Where it will be used.
+    pub worker: WorkerId,
+}
+
+impl From<ConnClass> for Wanted {
+    /// On the first thread: for a process that has one.
+    fn from(class: ConnClass) -> Self {
+        Wanted { class, worker: WorkerId::default() }
+    }
+}

@@ -14,7 +14,7 @@ mod pool_state;
 mod pool_state_test;
 mod statements;
 
-pub use class::ConnClass;
+pub use class::{ConnClass, Wanted, WorkerId};
 pub use connection::{BackendConnection, TextLimits, TextResult};
 pub use pool::PooledConnection;
 pub use pool_set::{KillKind, PoolConfig, PoolSet, PoolStatus};

@@ -2,11 +2,11 @@
 //! and wakes who waits; what to do is decided there.
 
 use super::{
-    BackendError, ConnClass,
+    BackendError, ConnClass, Wanted,
     connect::connect,
     connection::BackendConnection,
     pool_set::{KillKind, PoolConfig, PoolStatus},
-    pool_state::{Checkout, Grant, Idle, PoolState, Returned, Ticket},
+    pool_state::{Checkout, Grant, Idle, Origin, PoolState, Returned, Ticket},
 };
 use parking_lot::Mutex;
 use shardline_model::{
@@ -69,7 +69,7 @@ impl ShardPool {
         orphans: mpsc::Sender<Orphan>,
     ) -> Self {
         let core = Core {
-            state: PoolState::new(config.limits),
+            state: PoolState::new(config.limits, config.workers),
             waiting: HashMap::new(),
             health: Health::Up,
             address: shard.primary.clone(),
@@ -113,14 +113,14 @@ impl ShardPool {
         }
     }
 
-    /// An idle connection, without waiting and without allocating.
-    pub(crate) fn try_checkout(self: &Arc<Self>, class: ConnClass) -> Option<PooledConnection> {
+    /// An idle connection of this thread, without waiting and without allocating.
+    pub(crate) fn try_checkout(self: &Arc<Self>, wanted: Wanted) -> Option<PooledConnection> {
         let idle = {
             let mut core = self.core.lock();
             if matches!(core.health, Health::Down(_)) {
                 return None;
             }
-            core.state.checkout_idle(class)?
+            core.state.checkout_idle(wanted)?
         };
         self.use_idle(idle).ok()
     }
@@ -128,22 +128,22 @@ impl ShardPool {
     /// A connection: an idle one, a new one, or the next that becomes free. Cancel-safe.
     pub(crate) async fn checkout(
         self: &Arc<Self>,
-        class: ConnClass,
+        wanted: Wanted,
     ) -> Result<PooledConnection, BackendError> {
-        match self.begin_checkout(class)? {
+        match self.begin_checkout(wanted)? {
             Begun::Connection(pooled) => Ok(pooled),
-            Begun::Place(place) => place.open(class).await,
-            Begun::Waiting(waiting) => self.wait(waiting, class).await,
+            Begun::Place(place) => place.open(wanted).await,
+            Begun::Waiting(waiting) => self.wait(waiting, wanted).await,
         }
     }
 
     /// All of a checkout that needs no waiting.
-    fn begin_checkout(self: &Arc<Self>, class: ConnClass) -> Result<Begun, BackendError> {
+    fn begin_checkout(self: &Arc<Self>, wanted: Wanted) -> Result<Begun, BackendError> {
         let mut core = self.core.lock();
         if let Health::Down(reason) = &core.health {
             return Err(self.down(reason.clone(), &core.address));
         }
-        match core.state.checkout(class) {
+        match core.state.checkout(wanted) {
             Checkout::Reuse(idle) => {
                 drop(core);
                 Ok(self.use_idle(idle).map_or_else(Begun::Place, Begun::Connection))
@@ -173,7 +173,7 @@ impl ShardPool {
     async fn wait(
         self: &Arc<Self>,
         mut waiting: Waiting,
-        class: ConnClass,
+        wanted: Wanted,
     ) -> Result<PooledConnection, BackendError> {
         let started = Instant::now();
         let answer =
@@ -181,9 +181,9 @@ impl ShardPool {
         match answer {
             Ok(Ok(Message::Grant(Grant::Connection(idle)))) => match self.use_idle(idle) {
                 Ok(pooled) => Ok(pooled),
-                Err(place) => place.open(class).await,
+                Err(place) => place.open(wanted).await,
             },
-            Ok(Ok(Message::Grant(Grant::Open))) => self.place().open(class).await,
+            Ok(Ok(Message::Grant(Grant::Open))) => self.place().open(wanted).await,
             Ok(Ok(Message::Down(reason))) => {
                 let core = self.core.lock();
                 Err(self.down(reason, &core.address))
@@ -208,7 +208,7 @@ impl ShardPool {
             self.suspicion.notify_one();
             return Err(place);
         }
-        Ok(place.filled(idle.connection, idle.opened_at, idle.generation))
+        Ok(place.filled(idle.connection, idle.origin))
     }
 
     fn place(self: &Arc<Self>) -> Place {
@@ -325,7 +325,7 @@ impl ShardPool {
             Grant::Connection(idle) => {
                 let class = idle.connection.class();
                 let now = Instant::now();
-                core.state.give_back(now, idle.connection, class, idle.opened_at, idle.generation)
+                core.state.give_back(now, idle.connection, class, idle.origin)
             }
         }
     }
@@ -378,13 +378,17 @@ struct Place {
 
 impl Place {
     /// Open a connection in this place. Cancel-safe: the place is freed.
-    async fn open(self, class: ConnClass) -> Result<PooledConnection, BackendError> {
+    async fn open(self, wanted: Wanted) -> Result<PooledConnection, BackendError> {
         let Some(pool) = self.pool.clone() else {
             return Err(BackendError::UnknownShard { shard: ShardId::default() });
         };
         let generation = pool.core.lock().state.generation();
-        match pool.connect(class).await {
-            Ok(connection) => Ok(self.filled(Box::new(connection), Instant::now(), generation)),
+        match pool.connect(wanted.class).await {
+            Ok(connection) => {
+                let opened_at = Instant::now();
+                let origin = Origin { opened_at, generation, worker: wanted.worker };
+                Ok(self.filled(Box::new(connection), origin))
+            }
             Err(error) => {
                 pool.suspicion.notify_one();
                 Err(error)
@@ -392,18 +396,8 @@ impl Place {
         }
     }
 
-    fn filled(
-        mut self,
-        connection: Box<BackendConnection>,
-        opened_at: Instant,
-        generation: u64,
-    ) -> PooledConnection {
-        PooledConnection {
-            pool: self.pool.take(),
-            connection: Some(connection),
-            opened_at,
-            generation,
-        }
+    fn filled(mut self, connection: Box<BackendConnection>, origin: Origin) -> PooledConnection {
+        PooledConnection { pool: self.pool.take(), connection: Some(connection), origin }
     }
 }
 
@@ -423,8 +417,7 @@ pub struct PooledConnection {
     pool: Option<Arc<ShardPool>>,
     /// None only while it is dropped.
     connection: Option<Box<BackendConnection>>,
-    opened_at: Instant,
-    generation: u64,
+    origin: Origin,
 }
 
 impl PooledConnection {
@@ -462,13 +455,7 @@ impl Drop for PooledConnection {
         let returned = if connection.is_clean() {
             let class = connection.class();
             let now = Instant::now();
-            pool.core.lock().state.give_back(
-                now,
-                connection,
-                class,
-                self.opened_at,
-                self.generation,
-            )
+            pool.core.lock().state.give_back(now, connection, class, self.origin)
         } else {
             if connection.is_broken() {
                 pool.suspicion.notify_one();

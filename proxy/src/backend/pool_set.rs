@@ -2,7 +2,7 @@
 //! in the background: probes, expiry, and killing abandoned queries.
 
 use super::{
-    BackendError, ConnClass, PooledConnection, health,
+    BackendError, PooledConnection, Wanted, health,
     pool::{Orphan, ShardPool},
     pool_state::PoolLimits,
 };
@@ -43,6 +43,8 @@ pub struct PoolConfig {
     pub statements_max: usize,
     /// Bytes of one packet from a server at most.
     pub packet_bytes_max: usize,
+    /// Threads that use the pools: each has idle connections of its own.
+    pub workers: usize,
 }
 
 impl PoolConfig {
@@ -63,6 +65,7 @@ impl PoolConfig {
             probe_timeout: Duration::from_secs(2),
             statements_max: 128,
             packet_bytes_max: 1 << 30,
+            workers: 1,
         }
     }
 }
@@ -164,9 +167,9 @@ impl PoolSet {
         self.changed.notify_one();
     }
 
-    /// An idle connection to a shard, at once or not at all. Allocates nothing.
-    pub fn try_checkout(&self, shard: ShardId, class: ConnClass) -> Option<PooledConnection> {
-        self.pools.load().get(shard.0 as usize)?.as_ref()?.try_checkout(class)
+    /// An idle connection of the thread to a shard, at once or not at all. Allocates nothing.
+    pub fn try_checkout(&self, shard: ShardId, wanted: Wanted) -> Option<PooledConnection> {
+        self.pools.load().get(shard.0 as usize)?.as_ref()?.try_checkout(wanted)
     }
 
     /// A connection to a shard. Cancel-safe.
@@ -176,12 +179,13 @@ impl PoolSet {
     pub async fn checkout(
         &self,
         shard: ShardId,
-        class: ConnClass,
+        wanted: impl Into<Wanted>,
     ) -> Result<PooledConnection, BackendError> {
-        if let Some(idle) = self.try_checkout(shard, class) {
+        let wanted = wanted.into();
+        if let Some(idle) = self.try_checkout(shard, wanted) {
             return Ok(idle);
         }
-        self.pool(shard)?.checkout(class).await
+        self.pool(shard)?.checkout(wanted).await
     }
 
     /// Stop what a backend connection does, by a connection of its own outside the limit.

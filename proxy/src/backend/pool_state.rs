@@ -5,7 +5,7 @@
 //! connection in use or being opened; nobody waits while a place is free; waiters are
 //! served in the order in which they came; one that has gone away is skipped.
 
-use super::class::ConnClass;
+use super::class::{ConnClass, Wanted, WorkerId};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -28,17 +28,29 @@ pub struct PoolLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Ticket(u64);
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// When it was opened.
+    pub(crate) opened_at: Instant,
+    /// The pool's generation then.
+    pub(crate) generation: u64,
+    /// Where.
+    pub(crate) worker: WorkerId,
+}
+
 /// What the pool keeps of an idle connection.
 #[derive(Debug)]
 pub(crate) struct Idle<C> {
     /// The connection.
     pub(crate) connection: C,
-    /// When it was opened.
-    pub(crate) opened_at: Instant,
-    /// The pool's generation when it was opened.
-    pub(crate) generation: u64,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
     idle_since: Instant,
 }
+
+/// The idle connections of one thread, by class.
+type IdleLists<C> = [Vec<Idle<C>>; ConnClass::COUNT];
 
 /// The answer to [`PoolState::checkout`].
 #[derive(Debug)]
@@ -77,7 +89,8 @@ pub(crate) struct Returned<C> {
 #[derive(Debug)]
 pub(crate) struct PoolState<C> {
     limits: PoolLimits,
-    idle: [Vec<Idle<C>>; ConnClass::COUNT],
+    /// By thread.
+    idle: Vec<IdleLists<C>>,
     idle_count: usize,
     lent: usize,
     waiters: VecDeque<(Ticket, ConnClass)>,
@@ -86,11 +99,11 @@ pub(crate) struct PoolState<C> {
 }
 
 impl<C> PoolState<C> {
-    /// An empty pool.
-    pub(crate) fn new(limits: PoolLimits) -> Self {
+    /// An empty pool that is used by `workers` threads.
+    pub(crate) fn new(limits: PoolLimits, workers: usize) -> Self {
         PoolState {
             limits,
-            idle: std::array::from_fn(|_| Vec::new()),
+            idle: (0..workers.max(1)).map(|_| std::array::from_fn(|_| Vec::new())).collect(),
             idle_count: 0,
             lent: 0,
             waiters: VecDeque::new(),
@@ -124,26 +137,32 @@ impl<C> PoolState<C> {
         self.generation
     }
 
-    /// An idle connection of `class`, if there is one and nobody waits; its place is counted.
-    pub(crate) fn checkout_idle(&mut self, class: ConnClass) -> Option<Idle<C>> {
+    /// An idle connection of this thread, if there is one and nobody waits; its place is
+    /// counted.
+    pub(crate) fn checkout_idle(&mut self, wanted: Wanted) -> Option<Idle<C>> {
         if !self.waiters.is_empty() {
             return None;
         }
-        let idle = self.take_idle(class)?;
+        let idle = self.take_idle(wanted)?;
         self.lent += 1;
         Some(idle)
     }
 
-    /// Somebody wants a connection of `class`. The newest idle one is the first to be
-    /// used again. Connections past their age are left to [`PoolState::expire`].
-    pub(crate) fn checkout(&mut self, class: ConnClass) -> Checkout<C> {
-        if let Some(idle) = self.checkout_idle(class) {
+    /// Somebody wants a connection. The newest idle one of the thread is the first to be
+    /// used again; one of another thread only when no more may be opened. Connections past
+    /// their age are left to [`PoolState::expire`].
+    pub(crate) fn checkout(&mut self, wanted: Wanted) -> Checkout<C> {
+        if let Some(idle) = self.checkout_idle(wanted) {
             return Checkout::Reuse(idle);
         }
         if self.waiters.is_empty() {
             if self.idle_count + self.lent < self.limits.connections_max {
                 self.lent += 1;
                 return Checkout::Open;
+            }
+            if let Some(idle) = self.take_foreign(wanted) {
+                self.lent += 1;
+                return Checkout::Reuse(idle);
             }
             if let Some(idle) = self.take_oldest_idle() {
                 self.lent += 1;
@@ -155,7 +174,7 @@ impl<C> PoolState<C> {
         }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.waiters.push_back((ticket, class));
+        self.waiters.push_back((ticket, wanted.class));
         Checkout::Wait(ticket)
     }
 
@@ -165,13 +184,12 @@ impl<C> PoolState<C> {
         now: Instant,
         connection: C,
         class: ConnClass,
-        opened_at: Instant,
-        generation: u64,
+        origin: Origin,
     ) -> Returned<C> {
         debug_assert!(self.lent > 0, "a connection came back that was not lent");
-        let stale = generation != self.generation
-            || now.saturating_duration_since(opened_at) >= self.limits.lifetime_max;
-        let mut idle = Some(Idle { connection, opened_at, generation, idle_since: now });
+        let stale = origin.generation != self.generation
+            || now.saturating_duration_since(origin.opened_at) >= self.limits.lifetime_max;
+        let mut idle = Some(Idle { connection, origin, idle_since: now });
         let mut close = None;
         let fits = match self.waiters.front() {
             Some((_, wanted)) => !stale && class.serves(*wanted),
@@ -187,7 +205,7 @@ impl<C> PoolState<C> {
         self.lent -= 1;
         if let Some(idle) = idle {
             self.idle_count += 1;
-            self.idle[class.index()].push(idle);
+            self.lists(origin.worker)[class.index()].push(idle);
         }
         Returned { grant: None, close }
     }
@@ -222,7 +240,8 @@ impl<C> PoolState<C> {
     pub(crate) fn retire_all(&mut self) -> Vec<C> {
         self.generation += 1;
         self.idle_count = 0;
-        self.idle.iter_mut().flat_map(|list| list.drain(..)).map(|idle| idle.connection).collect()
+        let lists = self.idle.iter_mut().flatten();
+        lists.flat_map(|list| list.drain(..)).map(|idle| idle.connection).collect()
     }
 
     /// Idle connections that have been idle or alive for too long; they are to be closed.
@@ -230,10 +249,10 @@ impl<C> PoolState<C> {
         let limits = self.limits;
         let is_old = |idle: &Idle<C>| {
             now.saturating_duration_since(idle.idle_since) >= limits.idle_timeout
-                || now.saturating_duration_since(idle.opened_at) >= limits.lifetime_max
+                || now.saturating_duration_since(idle.origin.opened_at) >= limits.lifetime_max
         };
         let mut expired = Vec::new();
-        for list in &mut self.idle {
+        for list in self.idle.iter_mut().flatten() {
             let old = list.extract_if(.., |idle| is_old(idle));
             expired.extend(old.map(|idle| idle.connection));
         }
@@ -241,9 +260,16 @@ impl<C> PoolState<C> {
         expired
     }
 
-    fn take_idle(&mut self, class: ConnClass) -> Option<Idle<C>> {
-        for candidate in class.served_by() {
-            if let Some(idle) = self.idle[candidate.index()].pop() {
+    /// A thread's lists; of a thread that there is not, those of the first.
+    fn lists(&mut self, worker: WorkerId) -> &mut IdleLists<C> {
+        let place = usize::from(worker.0);
+        let place = if place < self.idle.len() { place } else { 0 };
+        &mut self.idle[place]
+    }
+
+    fn take_idle(&mut self, wanted: Wanted) -> Option<Idle<C>> {
+        for candidate in wanted.class.served_by() {
+            if let Some(idle) = self.lists(wanted.worker)[candidate.index()].pop() {
                 self.idle_count -= 1;
                 return Some(idle);
             }
@@ -251,11 +277,26 @@ impl<C> PoolState<C> {
         None
     }
 
+    /// The newest of any thread.
+    fn take_foreign(&mut self, wanted: Wanted) -> Option<Idle<C>> {
+        let places = wanted.class.served_by().flat_map(|class| {
+            let newest =
+                move |lists: &IdleLists<C>| lists[class.index()].last().map(|idle| idle.idle_since);
+            let found = self.idle.iter().enumerate();
+            found.filter_map(move |(place, lists)| Some((newest(lists)?, place, class)))
+        });
+        let (_, place, class) = places.max_by_key(|(since, ..)| *since)?;
+        let idle = self.idle[place][class.index()].pop()?;
+        self.idle_count -= 1;
+        Some(idle)
+    }
+
     /// The connection that has been idle for longest, of any class.
     fn take_oldest_idle(&mut self) -> Option<Idle<C>> {
         let list = self
             .idle
             .iter_mut()
+            .flatten()
             .filter(|list| !list.is_empty())
             .min_by_key(|list| list[0].idle_since)?;
         self.idle_count -= 1;

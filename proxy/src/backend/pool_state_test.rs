@@ -1,7 +1,10 @@
 //! The pool's accounting against any order of events: never more than the limit, nobody
 //! forgotten, nobody served out of turn.
 
-use super::{class::ConnClass, pool_state::*};
+use super::{
+    class::{ConnClass, Wanted, WorkerId},
+    pool_state::*,
+};
 use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
@@ -38,8 +41,8 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..4_u8).prop_map(Event::Checkout),
-        1 => (0..4_u8).prop_map(Event::CheckoutIdle),
+        6 => (0..8_u8).prop_map(Event::Checkout),
+        1 => (0..8_u8).prop_map(Event::CheckoutIdle),
         6 => any::<(bool, bool)>().prop_map(|(first, choose_database)| Event::GiveBack { first, choose_database }),
         2 => Just(Event::Break),
         2 => (0..8_usize).prop_map(Event::Cancel),
@@ -53,8 +56,16 @@ fn class(bits: u8) -> ConnClass {
     ConnClass { found_rows: bits & 1 != 0, database: bits & 2 != 0, ..ConnClass::default() }
 }
 
-/// Someone who has a place: the connection, when it was opened, its generation.
-type Lent = (Connection, Instant, u64);
+/// Threads that use the pool.
+const WORKERS: usize = 2;
+
+/// Someone who has a place: the connection and where it comes from.
+type Lent = (Connection, Origin);
+
+/// The bits of a class, and a thread.
+fn wanted(bits: u8) -> Wanted {
+    Wanted { class: class(bits), worker: WorkerId(u16::from(bits >> 2 & 1)) }
+}
 
 struct World {
     pool: PoolState<Connection>,
@@ -66,17 +77,23 @@ struct World {
 }
 
 impl World {
-    fn opened(&mut self, class: ConnClass) {
+    fn opened(&mut self, wanted: Wanted) {
         self.next += 1;
         self.open += 1;
-        let fresh = ConnClass { database: false, ..class };
-        self.lent.push(((self.next, fresh), self.now, self.pool.generation()));
+        let fresh = ConnClass { database: false, ..wanted.class };
+        let (opened_at, generation) = (self.now, self.pool.generation());
+        let origin = Origin { opened_at, generation, worker: wanted.worker };
+        self.lent.push(((self.next, fresh), origin));
     }
 
     fn reused(&mut self, idle: Idle<Connection>, wanted: ConnClass) {
         assert!(idle.connection.1.serves(wanted), "{:?} for {wanted:?}", idle.connection.1);
-        assert_eq!(idle.generation, self.pool.generation(), "a connection of an old generation");
-        self.lent.push((idle.connection, idle.opened_at, idle.generation));
+        assert_eq!(
+            idle.origin.generation,
+            self.pool.generation(),
+            "a connection of an old generation"
+        );
+        self.lent.push((idle.connection, idle.origin));
     }
 
     fn closed(&mut self, count: usize) {
@@ -90,20 +107,24 @@ impl World {
         let (first, wanted) = self.waiting.pop_first().unwrap();
         assert_eq!(first, ticket);
         match grant {
-            Grant::Open => self.opened(wanted),
+            Grant::Open => self.opened(wanted.into()),
             Grant::Connection(idle) => self.reused(idle, wanted),
         }
     }
 
     fn run(&mut self, event: Event) {
         match event {
-            Event::Checkout(bits) => match self.pool.checkout(class(bits)) {
-                Checkout::Reuse(idle) => self.reused(idle, class(bits)),
-                Checkout::Open => self.opened(class(bits)),
+            Event::Checkout(bits) => match self.pool.checkout(wanted(bits)) {
+                Checkout::Reuse(idle) => {
+                    let at_home = idle.origin.worker == wanted(bits).worker;
+                    assert!(at_home || self.open as usize == LIMITS.connections_max);
+                    self.reused(idle, class(bits));
+                }
+                Checkout::Open => self.opened(wanted(bits)),
                 Checkout::Replace(idle) => {
                     assert!(!idle.connection.1.serves(class(bits)));
                     self.closed(1);
-                    self.opened(class(bits));
+                    self.opened(wanted(bits));
                 }
                 Checkout::Wait(ticket) => {
                     assert_eq!(self.lent.len(), LIMITS.connections_max);
@@ -112,17 +133,17 @@ impl World {
                 Checkout::QueueFull => assert_eq!(self.waiting.len(), LIMITS.waiters_max),
             },
             Event::CheckoutIdle(bits) => {
-                if let Some(idle) = self.pool.checkout_idle(class(bits)) {
+                if let Some(idle) = self.pool.checkout_idle(wanted(bits)) {
+                    assert_eq!(idle.origin.worker, wanted(bits).worker);
                     self.reused(idle, class(bits));
                 }
             }
             Event::GiveBack { first, choose_database } if !self.lent.is_empty() => {
                 let place = if first { 0 } else { self.lent.len() - 1 };
-                let ((number, mut class), opened_at, generation) = self.lent.remove(place);
+                let ((number, mut class), origin) = self.lent.remove(place);
                 class.database |= choose_database;
                 let connection = (number, class);
-                let returned =
-                    self.pool.give_back(self.now, connection, class, opened_at, generation);
+                let returned = self.pool.give_back(self.now, connection, class, origin);
                 self.settle(returned);
             }
             Event::Break if !self.lent.is_empty() => {
@@ -179,7 +200,7 @@ proptest! {
     #[test]
     fn accounts_always_balance(events in prop::collection::vec(event(), 1..200)) {
         let mut world = World {
-            pool: PoolState::new(LIMITS),
+            pool: PoolState::new(LIMITS, WORKERS),
             now: Instant::now(),
             lent: Vec::new(),
             waiting: BTreeMap::new(),
@@ -202,20 +223,25 @@ proptest! {
 #[test]
 fn the_newest_idle_connection_is_used_first_and_the_oldest_makes_room() {
     let start = Instant::now();
-    let mut pool = PoolState::new(PoolLimits { connections_max: 2, ..LIMITS });
+    let mut pool = PoolState::new(PoolLimits { connections_max: 2, ..LIMITS }, WORKERS);
     let plain = ConnClass::default();
-    for number in 1..=2 {
-        assert!(matches!(pool.checkout(plain), Checkout::Open));
-        let _ = number;
+    let origin = Origin { opened_at: start, generation: 0, worker: WorkerId(0) };
+    for _ in 0..2 {
+        assert!(matches!(pool.checkout(plain.into()), Checkout::Open));
     }
     for number in 1..=2 {
         let now = start + Duration::from_secs(number);
-        pool.give_back(now, (number, plain), plain, start, 0);
+        pool.give_back(now, (number, plain), plain, origin);
     }
-    let Checkout::Reuse(idle) = pool.checkout(plain) else { panic!("an idle connection is there") };
+    let elsewhere = Wanted { class: plain, worker: WorkerId(1) };
+    assert!(pool.checkout_idle(elsewhere).is_none(), "it would wake another thread");
+    let Checkout::Reuse(idle) = pool.checkout(elsewhere) else { panic!("no more may be opened") };
     assert_eq!(idle.connection.0, 2);
-    pool.give_back(start, (2, plain), plain, start, 0);
+    pool.give_back(start + Duration::from_secs(3), (2, plain), plain, origin);
+    let Checkout::Reuse(idle) = pool.checkout(plain.into()) else { panic!("one is idle") };
+    assert_eq!(idle.connection.0, 2);
+    pool.give_back(start, (2, plain), plain, origin);
     let other = ConnClass { found_rows: true, ..plain };
-    let Checkout::Replace(idle) = pool.checkout(other) else { panic!("the pool is full") };
+    let Checkout::Replace(idle) = pool.checkout(other.into()) else { panic!("the pool is full") };
     assert_eq!(idle.connection.0, 1);
 }

@@ -74,14 +74,14 @@ impl Session {
         if let Some(held) = self.branches.take(shard) {
             return Ok(held);
         }
-        let class = self.class();
+        let wanted = self.wanted();
         let shared = self.shared.clone();
-        if let Some(idle) = shared.pools.try_checkout(shard, class) {
+        if let Some(idle) = shared.pools.try_checkout(shard, wanted) {
             return Ok(idle);
         }
         let pools = &shared.pools;
         let waiting = Instant::now();
-        let checkout = pools.checkout(shard, class);
+        let checkout = pools.checkout(shard, wanted);
         tokio::pin!(checkout);
         let taken = tokio::select! {
             biased;

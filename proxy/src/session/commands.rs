@@ -4,18 +4,17 @@ use super::{
     Position, Session, client::ClientLost, failure::Failure, prepared::Statements, settings,
 };
 use crate::{error::SqlError, registry::Kill, server::CatalogUsers, state::SessionState};
-use bytes::Bytes;
 use shardline_wire::{
     OkPacket,
     command::Command,
-    connection::Connection,
+    connection::{Connection, Payload},
     server::{self, AcceptError},
     stream::Stream,
 };
 
 impl Session {
     /// Answers a command; what is queued for the client is sent by the caller.
-    pub(super) async fn command(&mut self, payload: Bytes) -> Result<(), Failure> {
+    pub(super) async fn command(&mut self, payload: Payload) -> Result<(), Failure> {
         let command = Command::decode(&payload)
             .map_err(|error| SqlError::malformed_packet(&error.to_string()))?;
         match command {
@@ -27,7 +26,7 @@ impl Session {
             Command::StmtPrepare(sql) => {
                 self.registration.begin("Prepare", sql);
                 self.diagnostics.clear();
-                self.prepare(&payload.slice_ref(sql)).await
+                self.prepare(sql).await
             }
             Command::StmtExecute { statement_id, payload } => {
                 self.execute(statement_id, payload).await

@@ -8,6 +8,7 @@ mod commands;
 mod ddl;
 pub(crate) mod diagnostics;
 pub(crate) mod failure;
+mod idle;
 mod named;
 mod parameters;
 mod prepared;
@@ -21,27 +22,43 @@ mod show;
 pub mod transaction;
 
 use crate::{
-    backend::ConnClass,
+    backend::{ConnClass, Wanted},
     error::SqlError,
     registry::{Kill, Registration},
     state::SessionState,
+    worker::Seat,
 };
-use bytes::Bytes;
 use client::{Client, ClientLost};
 use diagnostics::Diagnostics;
 use failure::Failure;
+use idle::IdleTimer;
 use prepared::Statements;
 use settings::Settings;
-use shardline_base::Shutdown;
 use shardline_model::catalog::Catalog;
 use shardline_router::{lexer::SqlMode, router::Scratch, template::SessionValues};
 use shardline_wire::{
-    auth::Scramble, capability::Capabilities, connection::ConnectionError, handshake::Login,
+    auth::Scramble,
+    capability::Capabilities,
+    connection::{ConnectionError, Payload},
+    handshake::Login,
     packet::FrameError,
 };
 use shared::Shared;
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 use transaction::Transaction;
+
+/// What ends the wait for a command.
+enum Event {
+    Command(Result<Payload, ConnectionError>),
+    Killed,
+    Drained,
+    Idle,
+}
 
 /// Where a result stands among the results of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +76,8 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) client: Client,
     pub(crate) registration: Registration,
+    /// The thread that serves the session.
+    seat: Seat,
     pub(crate) user: String,
     pub(crate) host: String,
     /// The challenge of the greeting, for COM_CHANGE_USER.
@@ -77,6 +96,7 @@ pub(crate) struct Session {
     pub(crate) diagnostics: Diagnostics,
     /// The router's buffers.
     scratch: Scratch,
+    idle: IdleTimer,
     /// COM_SET_OPTION may turn several statements in one command on and off.
     multi_statements: bool,
 }
@@ -85,6 +105,7 @@ pub(crate) struct Session {
 pub(crate) struct Admitted {
     pub(crate) client: Client,
     pub(crate) registration: Registration,
+    pub(crate) seat: Seat,
     pub(crate) login: Login,
     pub(crate) host: String,
     pub(crate) scramble: Scramble,
@@ -99,7 +120,7 @@ impl Session {
         shared: Arc<Shared>,
         admitted: Admitted,
     ) -> Result<Self, Box<(Client, SqlError)>> {
-        let Admitted { client, registration, login, host, scramble } = admitted;
+        let Admitted { client, registration, seat, login, host, scramble } = admitted;
         let statements = Statements::new(&shared.config.limits);
         let names = settings::names_of_collation(login.charset);
         let mut session = Session {
@@ -121,9 +142,11 @@ impl Session {
             },
             diagnostics: Diagnostics::default(),
             scratch: Scratch::new(),
+            idle: IdleTimer::default(),
             shared,
             client,
             registration,
+            seat,
         };
         session.registration.set_user(&session.user);
         if let Some(database) = login.database.as_deref().filter(|name| !name.is_empty())
@@ -135,54 +158,66 @@ impl Session {
     }
 
     /// Serves commands until the client leaves, is killed, or the proxy is drained.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+    pub(crate) async fn run(mut self) {
         let reason = loop {
-            let command = match self.next_command(&shutdown).await {
+            let command = match self.next_command().await {
                 Ok(command) => command,
                 Err(lost) => break lost,
             };
             self.shared.metrics.question();
-            let started = std::time::Instant::now();
+            let started = Instant::now();
             let outcome = self.command(command).await;
-            self.shared.metrics.statement_seconds.record(started.elapsed().as_secs_f64());
+            let ended = Instant::now();
+            self.shared.metrics.statement_seconds.record((ended - started).as_secs_f64());
             if let Err(lost) = self.conclude(outcome).await {
                 break lost;
             }
-            self.registration.idle();
+            self.registration.idle(ended);
+            self.idle.begin(ended);
         };
         tracing::debug!(session = self.registration.id, %reason, "session ended");
         self.branches.clear();
     }
 
     /// The next command. A drain ends a session that is idle and outside a transaction.
-    async fn next_command(&mut self, shutdown: &Shutdown) -> Result<Bytes, ClientLost> {
+    async fn next_command(&mut self) -> Result<Payload, ClientLost> {
         let timeout = self.settings.idle_timeout(&self.shared.config.limits);
-        loop {
-            let drain = shutdown.is_triggered() && !self.transaction.is_open();
-            if drain {
+        let open = self.transaction.is_open();
+        let (connection, kill) = (&mut self.client.connection, &self.registration.kill);
+        let event = poll_fn(|cx| {
+            if kill.is_draining() && !open {
+                return Poll::Ready(Event::Drained);
+            }
+            if let Poll::Ready(command) = connection.poll_command(cx) {
+                return Poll::Ready(Event::Command(command));
+            }
+            kill.watch(cx);
+            // Once more: the switch may have been thrown before it was watched.
+            if kill.is_draining() && !open {
+                return Poll::Ready(Event::Drained);
+            }
+            if kill.state() == Some(Kill::Connection) {
+                return Poll::Ready(Event::Killed);
+            }
+            self.idle.poll(timeout, cx).map(|()| Event::Idle)
+        })
+        .await;
+        match event {
+            Event::Command(Ok(command)) => {
+                self.registration.kill.rearm();
+                Ok(command)
+            }
+            Event::Command(Err(ConnectionError::Frame(error))) => Err(self.bad_frame(error).await),
+            Event::Command(Err(error)) => Err(error.into()),
+            Event::Killed => {
                 self.client.connection.set_sequence(0);
-                return Err(self.goodbye(SqlError::shutting_down()).await);
+                Err(self.goodbye(SqlError::connection_killed()).await)
             }
-            let open = self.transaction.is_open();
-            tokio::select! {
-                biased;
-                command = self.client.connection.read_command() => {
-                    return match command {
-                        Ok(command) => {
-                            self.registration.kill.rearm();
-                            Ok(command)
-                        }
-                        Err(ConnectionError::Frame(error)) => Err(self.bad_frame(error).await),
-                        Err(error) => Err(error.into()),
-                    };
-                }
-                () = self.registration.kill.connection_killed() => {
-                    self.client.connection.set_sequence(0);
-                    return Err(self.goodbye(SqlError::connection_killed()).await);
-                }
-                () = shutdown.triggered(), if !open => {}
-                () = tokio::time::sleep(timeout) => return Err(ClientLost::Idle),
+            Event::Drained => {
+                self.client.connection.set_sequence(0);
+                Err(self.goodbye(SqlError::shutting_down()).await)
             }
+            Event::Idle => Err(ClientLost::Idle),
         }
     }
 
@@ -232,7 +267,11 @@ impl Session {
     }
 
     /// What the session needs of its backend connections.
-    pub(crate) fn class(&self) -> ConnClass {
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted { class: self.class(), worker: self.seat.worker() }
+    }
+
+    fn class(&self) -> ConnClass {
         let has = |flag| self.client.capabilities.contains(flag);
         ConnClass {
             deprecate_eof: has(Capabilities::DEPRECATE_EOF),

@@ -276,7 +276,7 @@ fn outgoing<'a>(single: &'a Single, statement: &Statement<'a>) -> Outgoing<'a> {
 /// Prepared statements.
 impl Session {
     /// COM_STMT_PREPARE: a shard tells the parameters and the columns.
-    pub(super) async fn prepare(&mut self, sql: &Bytes) -> Result<(), Failure> {
+    pub(super) async fn prepare(&mut self, sql: &[u8]) -> Result<(), Failure> {
         self.shared.check_lease()?;
         self.statements.check_room(sql.len())?;
         let catalog = self.catalog();

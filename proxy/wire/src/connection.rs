@@ -1,17 +1,20 @@
 //! A connection: a stream with a slab of received bytes, a buffer of bytes to send and a sequence
 //! number. It moves packets and decides nothing.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::Deref;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::packet::{self, Deframer, FrameError};
+use crate::packet::{self, Deframer, FrameError, HEADER_LENGTH, Header, PAYLOAD_MAX};
+use crate::slab::{self, SLAB_LENGTH};
 use crate::stream::Stream;
 
-/// Bytes that a read asks for at least, and the size that both buffers shrink back to.
-const SLAB_LENGTH: usize = 16 * 1024;
 /// Bytes that one read asks for at most while a large packet or a long result comes in.
 const READ_MAX: usize = 256 * 1024;
 /// A buffer with more capacity than this is given back once it is empty.
@@ -109,12 +112,56 @@ impl Connection {
         }
     }
 
-    /// The next command: like `read_packet`, with sequence numbers starting anew. Cancel-safe.
-    pub async fn read_command(&mut self) -> Result<Bytes, ConnectionError> {
-        if !self.deframer.is_gathering() {
-            self.sequence = 0;
+    /// The next command, with sequence numbers starting anew. Its buffer goes back to the
+    /// thread's slabs when it is dropped; nothing is allocated unless it is large.
+    pub fn poll_command(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, ConnectionError>> {
+        loop {
+            if !self.deframer.is_gathering() {
+                self.sequence = 0;
+            }
+            if let Some(payload) = self.take_payload()? {
+                return Poll::Ready(Ok(payload));
+            }
+            if ready!(self.poll_read_some(cx))? == 0 {
+                let inside = !self.received.is_empty() || self.deframer.is_gathering();
+                let closed =
+                    if inside { ConnectionError::ClosedInside } else { ConnectionError::Closed };
+                return Poll::Ready(Err(closed));
+            }
         }
-        self.read_packet().await
+    }
+
+    /// The same as a future. Cancel-safe.
+    pub async fn read_command(&mut self) -> Result<Payload, ConnectionError> {
+        poll_fn(|cx| self.poll_command(cx)).await
+    }
+
+    /// A payload that was received already. The slab is handed out when there is nothing
+    /// else in it, as between commands.
+    fn take_payload(&mut self) -> Result<Option<Payload>, FrameError> {
+        let Some(header) = Header::peek(&self.received) else { return Ok(None) };
+        let end = HEADER_LENGTH + header.length;
+        let plain = header.sequence == self.sequence
+            && header.length < PAYLOAD_MAX
+            && header.length <= self.max_allowed_packet
+            && !self.deframer.is_gathering();
+        if !plain {
+            let max = self.max_allowed_packet;
+            let payload = self.deframer.next(&mut self.received, &mut self.sequence, max)?;
+            return Ok(payload.map(Payload::from));
+        }
+        if self.received.len() < end {
+            return Ok(None);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        if self.received.len() == end {
+            let buffer = std::mem::take(&mut self.received);
+            return Ok(Some(Payload { buffer, start: HEADER_LENGTH }));
+        }
+        let mut buffer = slab::take();
+        buffer.extend_from_slice(&self.received[HEADER_LENGTH..end]);
+        self.received.advance(end);
+        Ok(Some(Payload { buffer, start: 0 }))
     }
 
     /// The next payload that was received already, without waiting.
@@ -147,20 +194,32 @@ impl Connection {
     /// For relaying: the bytes appear in `buffered` and must be consumed before the next call if
     /// memory is to stay bounded.
     pub async fn read_some(&mut self) -> Result<usize, ConnectionError> {
+        poll_fn(|cx| self.poll_read_some(cx)).await
+    }
+
+    /// The same, polled. While nothing comes the connection holds no slab.
+    pub fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ConnectionError>> {
         let small = self.read_length == SLAB_LENGTH;
         if small && self.received.is_empty() && self.received.capacity() > KEPT_MAX {
             self.received = BytesMut::new();
         }
+        if self.received.capacity() == 0 {
+            self.received = slab::take();
+        }
         let missing = Deframer::missing(&self.received);
         self.received.reserve(missing.clamp(self.read_length, READ_MAX));
         let room = self.received.capacity() - self.received.len();
-        let count = self.stream.read_buf(&mut self.received).await.map_err(reading)?;
+        let polled = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
+        if self.received.is_empty() {
+            slab::give_back(std::mem::take(&mut self.received));
+        }
+        let count = ready!(polled).map_err(reading)?;
         self.read_length = match count {
             _ if count == room => (self.read_length * 2).min(READ_MAX),
             _ if count < self.read_length / 2 => SLAB_LENGTH,
             _ => self.read_length,
         };
-        Ok(count)
+        Poll::Ready(Ok(count))
     }
 
     /// Bytes received and not consumed yet.
@@ -183,27 +242,37 @@ impl Connection {
 
     /// Queues a payload, split into packets as needed.
     pub fn queue_packet(&mut self, payload: &[u8]) {
+        self.ready_unsent();
         packet::encode(payload, &mut self.sequence, &mut self.unsent);
     }
 
     /// Queues a payload that `write` appends in place.
     pub fn queue_with(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        self.ready_unsent();
         packet::encode_with(&mut self.unsent, &mut self.sequence, write);
     }
 
     /// Queues bytes that are packets already. The sequence number is the caller's concern.
     pub fn queue_raw(&mut self, packets: &[u8]) {
+        self.ready_unsent();
         self.unsent.extend_from_slice(packets);
     }
 
     /// Queues whole packets with new sequence numbers, going on from this connection's.
     /// Returns how many bytes were taken; a partial packet at the end is not.
     pub fn queue_renumbered(&mut self, packets: &[u8]) -> usize {
+        self.ready_unsent();
         let start = self.unsent.len();
         self.unsent.extend_from_slice(packets);
         let taken = packet::renumber(&mut self.unsent[start..], &mut self.sequence);
         self.unsent.truncate(start + taken);
         taken
+    }
+
+    fn ready_unsent(&mut self) {
+        if self.unsent.capacity() == 0 {
+            self.unsent = slab::take();
+        }
     }
 
     /// Bytes queued and not sent yet. A caller that queues much flushes when this is large.
@@ -220,14 +289,13 @@ impl Connection {
     /// Sends everything that is queued. Cancel-safe: what was not sent stays queued.
     pub async fn flush(&mut self) -> Result<(), ConnectionError> {
         while !self.unsent.is_empty() {
-            let count = self.stream.write_buf(&mut self.unsent).await.map_err(writing)?;
+            let count = self.stream.write(&self.unsent).await.map_err(writing)?;
             if count == 0 {
                 return Err(writing(io::ErrorKind::WriteZero.into()));
             }
+            self.unsent.advance(count);
         }
-        if self.unsent.capacity() > KEPT_MAX {
-            self.unsent = BytesMut::new();
-        }
+        slab::give_back(std::mem::take(&mut self.unsent));
         self.stream.flush().await.map_err(writing)
     }
 
@@ -265,6 +333,34 @@ impl Connection {
     /// The limit on received payloads, in bytes.
     pub fn max_allowed_packet(&self) -> usize {
         self.max_allowed_packet
+    }
+}
+
+/// One received payload. Its buffer goes back to the thread's slabs when it is dropped.
+#[derive(Debug)]
+pub struct Payload {
+    buffer: BytesMut,
+    start: usize,
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        let buffer = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        Payload { buffer, start: 0 }
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        slab::give_back(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -26,6 +26,7 @@ pub mod handshake;
 pub mod client;
 pub mod connection;
 pub mod server;
+mod slab;
 pub mod stream;
 pub mod tls;
 
