@@ -3,10 +3,13 @@
 
 CARGO ?= cargo
 RELEASE := target/release/shardline
+BENCH := target/release/shardline-bench
+BENCH_FLAGS ?=
 DEMO_FLAGS ?=
 CLIENTS := target/clients
 
-.PHONY: demo test test-clients check bench deps deps-tests deps-clients build clients
+.PHONY: demo test test-clients check bench bench-smoke bench-micro bench-build deps deps-tests \
+	deps-clients deps-bench build clients
 
 demo: deps ## a running cluster with a small bank, and lines to paste
 	$(CARGO) build --release --locked -p shardline-console
@@ -27,8 +30,21 @@ check: ## the quick part: format, lints, unit, golden, property, tidy
 	$(CARGO) test --locked --workspace --exclude shardline-tests
 	$(CARGO) test --locked -p shardline-tests --lib --test tidy
 
-bench: ## micro benchmarks
+bench: deps-bench bench-build ## beside the peers, into benchmarks/results: under 40 minutes
+	$(BENCH) run --results benchmarks/results $(BENCH_FLAGS)
+	$(BENCH) idle --results benchmarks/results
+
+bench-smoke: deps-bench bench-build ## a short run: does everything still answer
+	$(BENCH) run --smoke
+	$(BENCH) idle --smoke
+
+bench-micro: ## of the parts alone
 	$(CARGO) bench --locked -p shardline-benchmarks
+
+# One after the other: the measured binary must be the one that users build.
+bench-build:
+	$(CARGO) build --release --locked -p shardline-console
+	$(CARGO) build --release --locked -p shardline-benchmarks --bin shardline-bench
 
 clients: $(CLIENTS)/venv/ready $(CLIENTS)/go-client
 	cd tests/clients/node && npm ci --silent --no-audit --no-fund
@@ -47,6 +63,9 @@ deps:
 
 deps-tests:
 	.ci/dependencies server tests
+
+deps-bench:
+	.ci/dependencies server bench
 
 deps-clients:
 	.ci/dependencies server tests clients

@@ -2,7 +2,7 @@
 //! arguments and a `run`.
 
 use clap::{Parser, Subcommand};
-use shardline_benchmarks::{macro_run, peers};
+use shardline_benchmarks::{idle, macro_run, peers};
 use std::process::ExitCode;
 
 /// Measures Shardline beside its peers, on this machine
@@ -17,6 +17,8 @@ struct Cli {
 enum Verb {
     /// Run sysbench against every target, in turns, and report
     Run(macro_run::Args),
+    /// Memory of the proxy with idle connections, and with one slow reader of a large result
+    Idle(idle::Args),
     /// Relay one TCP port to another: the floor that every proxy is held against
     #[command(hide = true)]
     Relay(peers::relay::Args),
@@ -24,7 +26,8 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
-        Verb::Run(args) => macro_run::run(args).map(|()| ExitCode::SUCCESS),
+        Verb::Run(args) => macro_run::run(args),
+        Verb::Idle(args) => idle::run(args),
         Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -2,15 +2,16 @@
 //! same window: from the end of its first second to its last report, so that connecting
 //! and preparing are not in it.
 
-use super::{histogram::Histogram, workload::Script, workload::Workload};
+use super::{histogram::Histogram, workload::Workload};
 use crate::peers::{
-    bed::Target,
     data::{TABLES, database_of},
-    haproxy, processor,
+    processor, program,
+    target::Target,
 };
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -61,6 +62,26 @@ pub enum Outcome {
     Refused(String),
 }
 
+impl Outcome {
+    /// In a line, for whoever waits.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Refused(text) => format!("refused: {text}"),
+            Self::Measured(sample) => format!(
+                "{:.0} q/s, p50 {:.0} p95 {:.0} p99 {:.0} us, us/query: proxy {:.2} servers {:.2} \
+                 client {:.2}",
+                sample.qps,
+                sample.p50_us,
+                sample.p95_us,
+                sample.p99_us,
+                sample.proxy_us.unwrap_or_default(),
+                sample.servers_us,
+                sample.client_us,
+            ),
+        }
+    }
+}
+
 /// What is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -68,6 +89,8 @@ pub struct Run<'a> {
     pub target: &'a Target,
     /// The workload.
     pub workload: &'a Workload,
+    /// Its script.
+    pub script: &'a Path,
     /// Clients at once.
     pub clients: u32,
     /// Length of the window, in seconds.
@@ -109,7 +132,7 @@ impl Run<'_> {
     /// # Errors
     /// sysbench cannot be started, does not end, or prints what is not understood.
     pub async fn run(self) -> Result<Outcome> {
-        let mut child = Command::new(haproxy::find("sysbench", "sysbench")?)
+        let mut child = Command::new(program::find("sysbench", "sysbench")?)
             .args(self.arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -142,9 +165,8 @@ impl Run<'_> {
 
     fn arguments(&self) -> Vec<String> {
         let Self { target, workload, .. } = self;
-        let Script::Stock(script) = workload.script;
         let mut arguments = vec![
-            script.to_owned(),
+            self.script.display().to_string(),
             "--db-driver=mysql".to_owned(),
             format!("--mysql-host={}", target.host),
             format!("--mysql-port={}", target.port),

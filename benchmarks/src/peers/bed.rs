@@ -2,61 +2,30 @@
 //! targets that were asked for.
 
 use super::{
-    data::{self, Sizes, TableName, TableSet},
-    haproxy::{self, HaProxy},
-    servers,
+    data::{self, Sizes, TableSet},
+    foreign::Foreign,
+    haproxy::HaProxy,
+    program, servers, spider,
+    target::{Tables, Target},
 };
-use anyhow::{Context, Result, bail, ensure};
-use mysql_async::{Conn, Opts, OptsBuilder};
+use anyhow::{Context, Result, ensure};
+use mysql_async::Conn;
 use shardline_tests::{Cluster, Server, folder::Folder, port::Port, process::Process, server, sql};
 
 /// The targets that are started here, in the order in which they are measured.
-pub const NAMES: &[&str] = &["direct", "relay", "haproxy", "shardline-1", "shardline-3"];
+pub const NAMES: &[&str] = &[
+    "direct",
+    "relay",
+    "haproxy",
+    "shardline-1",
+    "shardline-1-unix",
+    "shardline-3",
+    "spider-3",
+];
 
-/// One thing that clients connect to.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Its name in the results.
-    pub name: String,
-    /// Where clients connect.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Who the clients are.
-    pub user: String,
-    /// Their password.
-    pub password: String,
-    /// The database that holds its tables.
-    pub database: String,
-    /// The process between clients and servers, if there is one here.
-    pub proxy: Option<u32>,
-    /// The servers behind it.
-    pub servers: Vec<u32>,
-    /// Which tables are its own; targets of one value share theirs.
-    tables: Tables,
-}
-
-/// How a target's tables are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tables {
-    /// Plain ones on one server.
-    Plain,
-    /// Shardline's, with its sharding clause; the number keeps clusters apart.
-    Shardline(usize),
-}
-
-impl Target {
-    /// Options of a connection to it, without a database.
-    pub fn options(&self) -> Opts {
-        OptsBuilder::default()
-            .ip_or_hostname(self.host.clone())
-            .tcp_port(self.port)
-            .prefer_socket(false)
-            .user(Some(self.user.clone()))
-            .pass(Some(self.password.clone()).filter(|password| !password.is_empty()))
-            .into()
-    }
-}
+/// Those that are measured unless a flag says otherwise.
+pub const USUAL: &[&str] =
+    &["direct", "relay", "haproxy", "shardline-1", "shardline-3", "spider-3"];
 
 /// The running processes. They end with it.
 #[derive(Debug)]
@@ -66,6 +35,9 @@ pub struct Bed {
     _relay: Option<Relay>,
     _haproxy: Option<HaProxy>,
     clusters: Vec<Cluster>,
+    /// The servers of Spider, when no cluster has them.
+    plain_shards: Vec<Server>,
+    spider: Option<Server>,
     server: Option<Server>,
 }
 
@@ -88,7 +60,7 @@ impl Relay {
         ];
         let log = folder.path().join("relay.log");
         let mut process = Process::start("relay", &this, arguments, Vec::new(), &log).await?;
-        haproxy::wait_listening(&mut process, port.number()).await?;
+        program::wait_listening(&mut process, port.number()).await?;
         Ok(Self { process, port, _folder: folder })
     }
 }
@@ -108,6 +80,8 @@ impl Bed {
             _relay: None,
             _haproxy: None,
             clusters: Vec::new(),
+            plain_shards: Vec::new(),
+            spider: None,
             server: None,
         };
         // The one server that everything with one server shares is a shard's, so that all
@@ -120,8 +94,16 @@ impl Bed {
             let target = bed.add_cluster("shardline-1", cluster)?;
             bed.targets.push(target);
         }
+        if wants("shardline-1-unix") {
+            let target = bed.add_cluster("shardline-1-unix", servers::cluster(1, true).await?)?;
+            bed.targets.push(target);
+        }
         if wants("shardline-3") {
             let target = bed.add_cluster("shardline-3", servers::cluster(3, false).await?)?;
+            bed.targets.push(target);
+        }
+        if wants("spider-3") {
+            let target = bed.start_spider().await?;
             bed.targets.push(target);
         }
         if ["direct", "relay", "haproxy"].iter().any(|name| wants(name)) {
@@ -164,6 +146,39 @@ impl Bed {
         Ok(())
     }
 
+    /// Spider over the servers of the cluster with three shards, if there is one.
+    async fn start_spider(&mut self) -> Result<Target> {
+        spider::check_installed()?;
+        let ports: Vec<u16> = self.spider_shards().iter().map(Server::port).collect();
+        if ports.is_empty() {
+            for number in 1..=spider::SERVERS {
+                let server = Server::start_with(servers::tuning(), number as u32).await?;
+                self.plain_shards.push(server);
+            }
+        }
+        let shards = self.spider_shards();
+        let ports: Vec<u16> = shards.iter().map(Server::port).collect();
+        let pids = shards.iter().map(|shard| shard.process()?.pid());
+        let pids = pids.collect::<Result<Vec<_>>>()?;
+        let head = self.spider.insert(spider::start(&ports).await?);
+        let pid = head.process()?.pid()?;
+        let target = plain("spider-3", head.port(), Some(pid), 0);
+        let database = "spider".to_owned();
+        Ok(Target { database, servers: pids, tables: Tables::Spider, ..target })
+    }
+
+    fn spider_shards(&self) -> &[Server] {
+        let cluster =
+            self.clusters.iter().find(|cluster| cluster.shards.len() == spider::SERVERS);
+        cluster.map_or(&self.plain_shards, |cluster| &cluster.shards)
+    }
+
+    /// Adds a peer that others have started.
+    pub fn add_foreign(&mut self, peer: &Foreign, user: &str, password: &str) {
+        let target = peer.target(self.targets.len(), user, password);
+        self.targets.push(target);
+    }
+
     fn add_cluster(&mut self, name: &str, cluster: Cluster) -> Result<Target> {
         let proxy = cluster.proxies.first().context("a proxy")?;
         let servers = cluster.shards.iter().map(|shard| shard.process()?.pid());
@@ -193,22 +208,21 @@ impl Bed {
                 continue;
             }
             loaded.push(target.tables);
-            let suffix = |_: &TableName, key: &str| match target.tables {
-                Tables::Plain => String::new(),
-                Tables::Shardline(_) => format!("SHARD BY HASH ({key})"),
-            };
-            data::load(&target.options(), set, &target.database, sizes, &suffix)
+            if target.tables == Tables::Spider {
+                let nothing = Sizes { table: 0, scatter: 0 };
+                for shard in self.spider_shards() {
+                    let shard = plain("a server under Spider", shard.port(), None, 0);
+                    data::load(&shard, &target.database, set, nothing).await?;
+                }
+            }
+            data::load(target, &target.database, set, sizes)
                 .await
                 .with_context(|| format!("making tables on {}", target.name))?;
         }
         Ok(())
     }
 
-    /// Empties a set of tables of one target.
-    ///
-    /// # Errors
-    /// The target refuses.
-    pub async fn empty(&self, target: &Target, set: TableSet) -> Result<()> {
+    async fn empty(&self, target: &Target, set: TableSet) -> Result<()> {
         let mut conn = Conn::new(target.options()).await.context("connecting")?;
         for table in data::names(set, &target.database) {
             let truncate = format!("TRUNCATE TABLE {}.{}", table.database, table.name);
@@ -217,19 +231,15 @@ impl Bed {
         Ok(conn.disconnect().await?)
     }
 
-    /// Fails when a process has ended.
+    /// Prepares a target for runs on a set of tables.
     ///
     /// # Errors
-    /// The first that has.
-    pub fn check_running(&self) -> Result<()> {
-        for target in &self.targets {
-            for pid in target.proxy.iter().chain(&target.servers) {
-                if super::processor::used_us(*pid).is_err() {
-                    bail!("a process of {} has ended", target.name);
-                }
-            }
+    /// The target refuses.
+    pub async fn prepare(&self, target: &Target, set: TableSet) -> Result<()> {
+        if target.tables == Tables::Spider {
+            spider::set_parallel(&target.options(), set == TableSet::Scatter).await?;
         }
-        Ok(())
+        if set == TableSet::Empty { self.empty(target, set).await } else { Ok(()) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The tables that all targets have, with the same rows everywhere.
 
+use super::target::{Tables, Target};
 use anyhow::{Context, Result};
-use mysql_async::{Conn, Opts, prelude::Queryable};
+use mysql_async::{Conn, prelude::Queryable};
 use shardline_tests::sql;
 use std::fmt::Write as _;
 
@@ -26,10 +27,6 @@ pub enum TableSet {
     /// `scatter1`: for statements over all rows, spread by `id`.
     Scatter,
 }
-
-/// How a target wants its tables made: what stands behind the columns of CREATE TABLE for
-/// a table spread by this column.
-pub type Suffix<'a> = &'a (dyn Fn(&TableName, &str) -> String + Sync);
 
 /// A table with its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,23 +102,21 @@ fn tables(set: TableSet, database: &str, sizes: Sizes) -> Vec<Table> {
     }
 }
 
-/// Makes and fills the tables of a set through a connection.
+/// Makes and fills the tables of a set through a target.
 ///
 /// # Errors
 /// A statement is refused.
-pub async fn load(
-    options: &Opts,
-    set: TableSet,
-    database: &str,
-    sizes: Sizes,
-    suffix: Suffix<'_>,
-) -> Result<()> {
-    let mut conn = Conn::new(options.clone()).await.context("connecting")?;
+pub async fn load(target: &Target, database: &str, set: TableSet, sizes: Sizes) -> Result<()> {
+    let mut conn = Conn::new(target.options()).await.context("connecting")?;
     let create = format!("CREATE DATABASE IF NOT EXISTS {}", database_of(set, database));
     sql::run(&mut conn, &[&create]).await?;
     for table in tables(set, database, sizes) {
         let name = format!("{}.{}", table.name.database, table.name.name);
-        let end = suffix(&table.name, table.key);
+        if let Tables::Foreign(_) = target.tables {
+            // Of an earlier run.
+            sql::run(&mut conn, &[&format!("DROP TABLE IF EXISTS {name}")]).await?;
+        }
+        let end = target.tables.suffix(&table.name, table.key);
         sql::run(&mut conn, &[&format!("CREATE TABLE {name} ({}) {end}", table.columns)]).await?;
         let mut random = Random(0x2545_f491_4f6c_dd1d);
         let mut first = 1;

@@ -3,7 +3,11 @@
 
 pub mod bed;
 pub mod data;
+pub mod foreign;
 pub mod haproxy;
 pub mod processor;
+pub mod program;
 pub mod relay;
 pub mod servers;
+pub mod spider;
+pub mod target;
