@@ -161,7 +161,8 @@ mod tests {
             let found = lines.iter().find(|line| line.what.contains(part));
             found.unwrap_or_else(|| panic!("no line {part}"))
         };
-        let relay = of("point-text, 8 clients: shardline-1's processor time per query as part of relay");
+        let relay =
+            of("point-text, 8 clients: shardline-1's processor time per query as part of relay");
         assert_eq!((relay.found, relay.holds()), (Some(1.5), Some(false)));
         let rate = of("point-text, 8 clients: shardline-1's throughput as part of haproxy");
         assert_eq!((rate.found, rate.holds()), (Some(0.96), Some(true)));

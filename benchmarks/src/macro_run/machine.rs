@@ -60,7 +60,12 @@ impl Machine {
         };
         format!(
             "{} processors ({}), {} MiB, Linux {}, MariaDB {}, {}, {haproxy}{revision}",
-            self.processors, self.processor, self.memory_mib, self.kernel, self.server, self.sysbench
+            self.processors,
+            self.processor,
+            self.memory_mib,
+            self.kernel,
+            self.server,
+            self.sysbench
         )
     }
 }

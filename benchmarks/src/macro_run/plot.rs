@@ -28,8 +28,8 @@ impl Bars {
     /// The picture.
     pub fn svg(&self) -> String {
         let group_width = self.series.len() * BAR + GAP;
-        let width = (LEFT + self.groups.len() * group_width + GAP)
-            .max(LEFT + self.series.len() * LEGEND);
+        let width =
+            (LEFT + self.groups.len() * group_width + GAP).max(LEFT + self.series.len() * LEGEND);
         let height = TOP + HEIGHT + BOTTOM;
         let values = self.groups.iter().flat_map(|(_, values)| values.iter().flatten());
         let (step, steps) = scale(values.fold(0.0, |most, value| value.max(most)));

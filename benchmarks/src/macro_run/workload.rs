@@ -173,9 +173,8 @@ pub fn find(names: &[String]) -> Result<Vec<Workload>> {
             bail!("no workload {name}: there are {}", all.join(", "));
         }
     }
-    let wanted = |workload: &&Workload| {
-        names.iter().any(|name| workload.name.starts_with(name.as_str()))
-    };
+    let wanted =
+        |workload: &&Workload| names.iter().any(|name| workload.name.starts_with(name.as_str()));
     Ok(WORKLOADS.iter().filter(wanted).copied().collect())
 }
 

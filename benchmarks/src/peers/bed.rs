@@ -13,15 +13,8 @@ use mysql_async::Conn;
 use shardline_tests::{Cluster, Server, folder::Folder, port::Port, process::Process, server, sql};
 
 /// The targets that are started here, in the order in which they are measured.
-pub const NAMES: &[&str] = &[
-    "direct",
-    "relay",
-    "haproxy",
-    "shardline-1",
-    "shardline-1-unix",
-    "shardline-3",
-    "spider-3",
-];
+pub const NAMES: &[&str] =
+    &["direct", "relay", "haproxy", "shardline-1", "shardline-1-unix", "shardline-3", "spider-3"];
 
 /// Those that are measured unless a flag says otherwise.
 pub const USUAL: &[&str] =
@@ -168,8 +161,7 @@ impl Bed {
     }
 
     fn spider_shards(&self) -> &[Server] {
-        let cluster =
-            self.clusters.iter().find(|cluster| cluster.shards.len() == spider::SERVERS);
+        let cluster = self.clusters.iter().find(|cluster| cluster.shards.len() == spider::SERVERS);
         cluster.map_or(&self.plain_shards, |cluster| &cluster.shards)
     }
 

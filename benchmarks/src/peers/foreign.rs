@@ -2,12 +2,7 @@
 
 use super::target::{Tables, Target};
 use anyhow::{Context, Result, ensure};
-use std::{
-    fs,
-    net::ToSocketAddrs,
-    path::Path,
-    str::FromStr,
-};
+use std::{fs, net::ToSocketAddrs, path::Path, str::FromStr};
 
 /// A peer as a flag names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,8 +35,7 @@ impl HaProxy {
         fs::write(&path, configuration).context("writing haproxy.cfg")?;
         let log = folder.path().join("haproxy.log");
         let arguments = vec!["-db".into(), "-f".into(), path.into_os_string()];
-        let mut process =
-            Process::start("haproxy", &haproxy, arguments, Vec::new(), &log).await?;
+        let mut process = Process::start("haproxy", &haproxy, arguments, Vec::new(), &log).await?;
         program::wait_listening(&mut process, port.number()).await?;
         Ok(Self { process, port, _folder: folder })
     }
