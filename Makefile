@@ -8,7 +8,7 @@ BENCH_FLAGS ?=
 DEMO_FLAGS ?=
 CLIENTS := target/clients
 
-.PHONY: demo test test-clients check bench bench-smoke bench-micro bench-build deps deps-tests \
+.PHONY: demo test test-clients check bench bench-smoke bench-micro bench-build budget deps deps-tests \
 	deps-clients deps-bench build clients
 
 demo: deps ## a running cluster with a small bank, and lines to paste
@@ -40,6 +40,9 @@ bench-smoke: deps-bench bench-build ## a short run: does everything still answer
 
 bench-micro: ## of the parts alone
 	$(CARGO) bench --locked -p shardline-benchmarks
+
+budget: deps-tests bench-build ## instructions of the hot paths against their record
+	$(BENCH) budget --check
 
 # One after the other: the measured binary must be the one that users build.
 bench-build:

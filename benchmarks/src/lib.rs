@@ -2,6 +2,7 @@
 //! verbs of `shardline-bench`. What the former share is here: the catalog of a sysbench
 //! cluster.
 
+pub mod budget;
 pub mod idle;
 pub mod macro_run;
 pub mod peers;

@@ -2,8 +2,12 @@
 //! arguments and a `run`.
 
 use clap::{Parser, Subcommand};
-use shardline_benchmarks::{idle, macro_run, peers};
+use shardline_benchmarks::{budget, idle, macro_run, peers};
 use std::process::ExitCode;
+
+/// The allocator of the `shardline` binary, whose instructions are counted here.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures Shardline beside its peers, on this machine
 #[derive(Debug, Parser)]
@@ -15,6 +19,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Compare the instructions of the hot paths with their recorded budgets
+    Budget(budget::Args),
     /// Run sysbench against every target, in turns, and report
     Run(macro_run::Args),
     /// Memory of the proxy with idle connections, and with one slow reader of a large result
@@ -26,6 +32,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
+        Verb::Budget(args) => budget::run(args),
         Verb::Run(args) => macro_run::run(args),
         Verb::Idle(args) => idle::run(args),
         Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
