@@ -2,6 +2,9 @@
 //! it, and prefixes and infixes that sqlparser lacks. Only expressions are touched here;
 //! what is taken out of the token stream before parsing is `parse`'s matter.
 
+#[cfg(test)]
+mod tests;
+
 use sqlparser::{
     ast::{BinaryOperator, CastKind, DataType, Expr, Ident, UnaryOperator},
     dialect::{Dialect, MySqlDialect, Precedence},
