@@ -33,10 +33,12 @@ check: ## the quick part: format, lints, unit, golden, property, tidy
 bench: deps-bench bench-build ## beside the peers, into benchmarks/results: under 40 minutes
 	$(BENCH) run --results benchmarks/results $(BENCH_FLAGS)
 	$(BENCH) idle --results benchmarks/results
+	$(BENCH) scaling --results benchmarks/results
 
 bench-smoke: deps-bench bench-build ## a short run: does everything still answer
 	$(BENCH) run --smoke
 	$(BENCH) idle --smoke
+	$(BENCH) scaling --smoke
 
 bench-micro: ## of the parts alone
 	$(CARGO) bench --locked -p shardline-benchmarks

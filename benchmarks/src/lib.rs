@@ -6,6 +6,7 @@ pub mod budget;
 pub mod idle;
 pub mod macro_run;
 pub mod peers;
+pub mod scaling;
 
 use anyhow::Context;
 use shardline_model::{

@@ -2,7 +2,7 @@
 //! arguments and a `run`.
 
 use clap::{Parser, Subcommand};
-use shardline_benchmarks::{budget, idle, macro_run, peers};
+use shardline_benchmarks::{budget, idle, macro_run, peers, scaling};
 use std::process::ExitCode;
 
 /// The allocator of the `shardline` binary, whose instructions are counted here.
@@ -19,8 +19,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Compare the instructions of the hot paths with their recorded budgets
-    Budget(budget::Args),
     /// Run sysbench against every target, in turns, and report
     Run(macro_run::Args),
     /// Memory of the proxy with idle connections, and with one slow reader of a large result
@@ -28,14 +26,19 @@ enum Verb {
     /// Relay one TCP port to another: the floor that every proxy is held against
     #[command(hide = true)]
     Relay(peers::relay::Args),
+    /// Compare the instructions of the hot paths with their recorded budgets
+    Budget(budget::Args),
+    /// Writes and the cost of a query, as shards, tables and plans grow
+    Scaling(scaling::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
-        Verb::Budget(args) => budget::run(args),
         Verb::Run(args) => macro_run::run(args),
         Verb::Idle(args) => idle::run(args),
         Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
+        Verb::Budget(args) => budget::run(args),
+        Verb::Scaling(args) => scaling::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("shardline-bench: {error:#}");

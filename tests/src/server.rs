@@ -6,7 +6,7 @@ use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
 use shardline_console::local::{
     Account, Programs, ServerSettings, Template, settings::ServerTuning,
 };
-use std::{fs, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fs, path::PathBuf, time::Duration};
 
 /// How long a server may take to answer, recovery included.
 const READY: Duration = Duration::from_secs(60);
@@ -20,6 +20,7 @@ pub struct Server {
     process: Option<Process>,
     settings: ServerSettings,
     programs: Programs,
+    environment: Vec<(OsString, OsString)>,
     _port: Port,
     folder: Folder,
 }
@@ -59,6 +60,15 @@ impl Server {
 
     /// Starts a fresh server with settings and a server id of its own.
     pub async fn start_with(tuning: ServerTuning, server_id: u32) -> Result<Self> {
+        Self::start_in(tuning, server_id, Vec::new()).await
+    }
+
+    /// Starts a fresh server with environment variables as well.
+    pub async fn start_in(
+        tuning: ServerTuning,
+        server_id: u32,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self> {
         let (programs, folder, port) = (programs()?, Folder::new()?, Port::take()?);
         let settings = ServerSettings {
             data_dir: folder.path().join("data"),
@@ -69,7 +79,8 @@ impl Server {
             tuning,
         };
         template(&programs)?.copy_to(&settings.data_dir)?;
-        let mut server = Self { process: None, settings, programs, _port: port, folder };
+        let process = None;
+        let mut server = Self { process, settings, programs, environment, _port: port, folder };
         server.restart().await?;
         Ok(server)
     }
@@ -81,7 +92,7 @@ impl Server {
             "mariadbd",
             &self.programs.server,
             self.settings.arguments(&self.programs),
-            Vec::new(),
+            self.environment.clone(),
             &self.settings.error_log,
         )
         .await?;
