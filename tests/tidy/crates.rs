@@ -8,22 +8,37 @@ use std::{
 };
 
 /// Who may depend on whom among our own crates.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("model", &[]),
     ("wire", &[]),
+    ("binlog", &[]),
     ("router", &["model"]),
     ("meta-client", &["model", "base"]),
     ("meta", &["model", "base", "meta-client"]),
-    ("proxy", &["model", "base", "meta-client", "wire", "router"]),
-    ("rebalancer", &["model", "base", "meta-client"]),
-    ("console", &["base", "model", "wire", "router", "meta-client", "meta", "proxy", "rebalancer"]),
+    ("proxy", &["model", "base", "meta-client", "wire", "binlog", "router"]),
+    ("rebalancer", &["model", "base", "meta-client", "binlog"]),
+    (
+        "console",
+        &[
+            "base",
+            "model",
+            "wire",
+            "binlog",
+            "router",
+            "meta-client",
+            "meta",
+            "proxy",
+            "rebalancer",
+        ],
+    ),
     (
         "tests",
         &[
             "base",
             "model",
             "wire",
+            "binlog",
             "router",
             "meta-client",
             "meta",
@@ -39,6 +54,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "base",
             "model",
             "wire",
+            "binlog",
             "router",
             "meta-client",
             "meta",
