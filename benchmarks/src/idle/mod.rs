@@ -102,22 +102,26 @@ fn raise_file_limit(needed: u64) -> Result<()> {
 
 async fn measure(args: &Args) -> Result<Report> {
     let machine = Machine::ask()?;
-    let bed = Bed::start(&args.targets).await?;
+    let mut bed = Bed::start(&args.targets).await?;
     let sizes = Sizes { table: args.table_rows, scatter: 0 };
     bed.load(TableSet::Sbtest, sizes).await?;
     let mut figures = Vec::new();
-    for target in &bed.targets {
-        let pid = target.proxy.with_context(|| format!("{} has no proxy", target.name))?;
-        let (before, after) = idle_connections(args, target, pid)
+    for place in 0..bed.targets.len() {
+        let name = bed.targets[place].name.clone();
+        // Each measurement has a proxy of its own: memory that was freed is memory that the
+        // next one would not ask for.
+        bed.restart_proxy(&name).await?;
+        let slow = slow_reader::measure(args, &bed.targets[place])
             .await
-            .with_context(|| format!("idle connections to {}", target.name))?;
-        eprintln!("{}: {} connections, {before} KiB -> {after} KiB", target.name, args.connections);
-        let slow = slow_reader::measure(args, target, pid)
+            .with_context(|| format!("a slow reader of {name}"))?;
+        eprintln!("{name}: {slow:?}");
+        bed.restart_proxy(&name).await?;
+        let (before, after) = idle_connections(args, &bed.targets[place])
             .await
-            .with_context(|| format!("a slow reader of {}", target.name))?;
-        eprintln!("{}: {slow:?}", target.name);
+            .with_context(|| format!("idle connections to {name}"))?;
+        eprintln!("{name}: {} connections, {before} KiB -> {after} KiB", args.connections);
         figures.push(Figures {
-            target: target.name.clone(),
+            target: name,
             connections: args.connections,
             before_kib: before,
             after_kib: after,
@@ -128,7 +132,8 @@ async fn measure(args: &Args) -> Result<Report> {
 }
 
 /// The proxy's memory before and after the connections, in KiB.
-async fn idle_connections(args: &Args, target: &Target, pid: u32) -> Result<(u64, u64)> {
+async fn idle_connections(args: &Args, target: &Target) -> Result<(u64, u64)> {
+    let pid = target.proxy_pid()?;
     drop(connect_all(args, target, WARM_UP_CONNECTIONS).await?);
     tokio::time::sleep(REST).await;
     let before = processor::resident_kib(pid)?;

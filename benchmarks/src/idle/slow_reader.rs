@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Queries before the proxy's memory is first read.
+const WARM_UP_QUERIES: u32 = 100;
 /// Bytes of column `c`.
 const COLUMN_BYTES: u64 = 119;
 /// Bursts in a second: a client reads at full speed, then pauses.
@@ -31,9 +33,14 @@ pub(super) struct Slow {
 }
 
 /// Reads the result.
-pub(super) async fn measure(args: &Args, target: &Target, pid: u32) -> Result<Slow> {
+pub(super) async fn measure(args: &Args, target: &Target) -> Result<Slow> {
+    let pid = target.proxy_pid()?;
     let options = OptsBuilder::from_opts(target.options()).db_name(Some(target.database.clone()));
     let mut conn = sql::connect(options).await?;
+    // Pools and caches fill before anything counts.
+    for id in 1..=WARM_UP_QUERIES {
+        conn.query_drop(format!("SELECT c FROM sbtest1 WHERE id={id}")).await?;
+    }
     let wanted = args.result_mib << 20;
     let times = wanted.div_ceil(COLUMN_BYTES * u64::from(args.table_rows));
     let before_kib = processor::resident_kib(pid)?;

@@ -59,7 +59,7 @@ impl Machine {
             None => String::new(),
         };
         format!(
-            "{} processors ({}), {} MiB, Linux {}, MariaDB {}, {}, {haproxy}{revision}",
+            "{} processors ({}), {} MiB, Linux {}, server {}, {}, {haproxy}{revision}",
             self.processors,
             self.processor,
             self.memory_mib,

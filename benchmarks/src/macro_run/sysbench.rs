@@ -119,9 +119,14 @@ struct Moment {
 /// What was read of a run so far.
 #[derive(Debug, Default)]
 struct Reading {
+    /// That of the warming up.
+    first: Option<(Report, Moment)>,
+    /// Those of the window.
     reports: Vec<Report>,
-    first: Option<Moment>,
     last: Option<Moment>,
+    /// When the totals came, and transactions and queries of the whole run.
+    end: Option<Moment>,
+    totals: [f64; 2],
     histogram: Histogram,
     errors: Vec<String>,
 }
@@ -193,12 +198,16 @@ impl Run<'_> {
             if let Some(report) = report(&line) {
                 let moment = self.moment(client)?;
                 match reading.first {
-                    None => reading.first = Some(moment),
+                    None => reading.first = Some((report, moment)),
                     Some(_) => {
                         reading.reports.push(report);
                         reading.last = Some(moment);
                     }
                 }
+            } else if line.starts_with("SQL statistics:") {
+                reading.end = Some(self.moment(client)?);
+            } else if let Some((place, total)) = total(&line) {
+                reading.totals[place] = total;
             } else if line.starts_with("FATAL") && reading.errors.len() < ERRORS_MAX {
                 reading.errors.push(line);
             } else {
@@ -219,19 +228,42 @@ impl Run<'_> {
 }
 
 impl Reading {
-    fn sample(&self, proxy_kib: Option<u64>) -> Result<Sample> {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
-            bail!("sysbench has reported too little: a run takes two seconds at least");
+    /// The window: its rates, and the moments around it. The last report may be missing, as
+    /// it races with the end; when it was the only one, the totals are its like.
+    fn window(&self) -> Option<(Report, Moment, Moment)> {
+        let (warm_up, first) = self.first?;
+        if let Some(last) = self.last {
+            let count = self.reports.len() as f64;
+            let mean =
+                |value: fn(&Report) -> f64| self.reports.iter().map(value).sum::<f64>() / count;
+            let rates = Report {
+                tps: mean(|report| report.tps),
+                qps: mean(|report| report.qps),
+                errors: mean(|report| report.errors),
+            };
+            return Some((rates, first, last));
+        }
+        let last = self.end?;
+        let seconds = (last.at - first.at).as_secs_f64();
+        let [transactions, queries] = self.totals;
+        let rates = Report {
+            tps: (transactions - warm_up.tps) / seconds,
+            qps: (queries - warm_up.qps) / seconds,
+            errors: warm_up.errors,
         };
-        let count = self.reports.len() as f64;
-        let mean = |value: fn(&Report) -> f64| self.reports.iter().map(value).sum::<f64>() / count;
-        let queries = mean(|report| report.qps) * (last.at - first.at).as_secs_f64();
+        Some((rates, first, last))
+    }
+
+    fn sample(&self, proxy_kib: Option<u64>) -> Result<Sample> {
+        let (rates, first, last) =
+            self.window().context("sysbench has reported too little: did it run for a second?")?;
+        let queries = rates.qps * (last.at - first.at).as_secs_f64();
         ensure!(queries > 0.0, "sysbench has reported no queries");
         let each = |first: u64, last: u64| last.saturating_sub(first) as f64 / queries;
         let proxy_us = first.proxy_us.zip(last.proxy_us).map(|(first, last)| each(first, last));
         Ok(Sample {
-            tps: mean(|report| report.tps),
-            qps: mean(|report| report.qps),
+            tps: rates.tps,
+            qps: rates.qps,
             p50_us: self.histogram.percentile_us(0.5),
             p95_us: self.histogram.percentile_us(0.95),
             p99_us: self.histogram.percentile_us(0.99),
@@ -239,7 +271,7 @@ impl Reading {
             servers_us: each(first.servers_us, last.servers_us),
             client_us: each(first.client_us, last.client_us),
             proxy_kib,
-            errors: mean(|report| report.errors),
+            errors: rates.errors,
         })
     }
 }
@@ -264,9 +296,18 @@ fn report(line: &str) -> Option<Report> {
     Some(Report { tps: number(" tps: ")?, qps: number(" qps: ")?, errors: number(" err/s: ")? })
 }
 
+/// Understands `    transactions:   4711   (1177.15 per sec.)` and its like for queries: a
+/// place in the totals, and the total.
+fn total(line: &str) -> Option<(usize, f64)> {
+    let (label, rest) = line.trim().split_once(':')?;
+    let place = ["transactions", "queries"].iter().position(|known| *known == label)?;
+    Some((place, rest.split_whitespace().next()?.parse().ok()?))
+}
+
 /// An error's text without what sysbench says around it.
 fn shortened(line: &str) -> String {
     let text = line.split_once("FATAL: ").map_or(line, |(_, rest)| rest);
+    let text = text.split_once("() returned ").map_or(text, |(_, rest)| rest);
     text.chars().take(300).collect()
 }
 
@@ -281,5 +322,13 @@ mod tests {
         let found = report(line).expect("a report");
         assert_eq!(found, Report { tps: 871.95, qps: 17439.07, errors: 0.5 });
         assert_eq!(report("Threads started!"), None);
+    }
+
+    #[test]
+    fn reads_totals() {
+        let line = "    queries:                             94220  (23548.33 per sec.)";
+        assert_eq!(total(line), Some((1, 94_220.0)));
+        assert_eq!(total("    queries performed:"), None);
+        assert_eq!(total("SQL statistics:"), None);
     }
 }

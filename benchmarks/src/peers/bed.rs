@@ -8,9 +8,13 @@ use super::{
     program, servers, spider,
     target::{Tables, Target},
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use mysql_async::Conn;
 use shardline_tests::{Cluster, Server, folder::Folder, port::Port, process::Process, server, sql};
+use std::time::Duration;
+
+/// How long a proxy may take to end.
+const PROXY_END: Duration = Duration::from_secs(30);
 
 /// The targets that are started here, in the order in which they are measured.
 pub const NAMES: &[&str] =
@@ -221,6 +225,24 @@ impl Bed {
             sql::run(&mut conn, &[&truncate]).await?;
         }
         Ok(conn.disconnect().await?)
+    }
+
+    /// Starts the proxy of a Shardline target anew, with the memory of a fresh process.
+    ///
+    /// # Errors
+    /// The target has no such proxy, or it does not start.
+    pub async fn restart_proxy(&mut self, name: &str) -> Result<()> {
+        let target = self.targets.iter_mut().find(|target| target.name == name);
+        let target = target.with_context(|| format!("no target {name}"))?;
+        let Tables::Shardline(number) = target.tables else {
+            bail!("{name} has no proxy of Shardline's");
+        };
+        let cluster = &mut self.clusters[number];
+        let proxy = cluster.proxies.first_mut().context("a proxy")?;
+        proxy.process.terminate(PROXY_END).await?;
+        proxy.restart().await?;
+        target.proxy = Some(proxy.process.pid()?);
+        cluster.wait_proxy(0).await
     }
 
     /// Prepares a target for runs on a set of tables.

@@ -1,6 +1,7 @@
 //! One thing that clients connect to.
 
 use super::data::TableName;
+use anyhow::{Context, Result};
 use mysql_async::{Opts, OptsBuilder};
 
 /// What clients connect to, and the processes behind it.
@@ -51,6 +52,14 @@ impl Tables {
 }
 
 impl Target {
+    /// The process between clients and servers.
+    ///
+    /// # Errors
+    /// There is none here.
+    pub fn proxy_pid(&self) -> Result<u32> {
+        self.proxy.with_context(|| format!("{} has no proxy here", self.name))
+    }
+
     /// Options of a connection to it, without a database.
     pub fn options(&self) -> Opts {
         OptsBuilder::default()
