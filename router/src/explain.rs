@@ -135,6 +135,9 @@ impl Display for MergeFunction {
             Self::Average { sum, count } => write!(f, "{sum} / {count}"),
             Self::Min { by } => write!(f, "min by {by}"),
             Self::Max { by } => write!(f, "max by {by}"),
+            Self::CountDistinct { values } => write!(f, "count of distinct {}", list(values)),
+            Self::SumDistinct { value } => write!(f, "sum of distinct {value}"),
+            Self::AverageDistinct { value } => write!(f, "average of distinct {value}"),
         }
     }
 }

@@ -128,6 +128,8 @@ pub struct Grouping {
     /// How each aggregate column of the result comes from the shards' columns.
     /// Columns that are not named here take any row's value of the group.
     pub aggregates: Vec<AggregateColumn>,
+    /// The statement has no GROUP BY: its result is one row, even of no rows.
+    pub one_row: bool,
 }
 
 /// One aggregate of the result.
@@ -162,6 +164,21 @@ pub enum MergeFunction {
     Max {
         /// What is compared.
         by: SortColumn,
+    },
+    /// COUNT(DISTINCT ..): how many different lists of values without NULL came.
+    CountDistinct {
+        /// The values.
+        values: Vec<SortColumn>,
+    },
+    /// SUM(DISTINCT ..): the sum of the different values that are not NULL, else NULL.
+    SumDistinct {
+        /// The value, a number.
+        value: SortColumn,
+    },
+    /// AVG(DISTINCT ..) of the same.
+    AverageDistinct {
+        /// The value, a number.
+        value: SortColumn,
     },
 }
 

@@ -268,6 +268,18 @@ impl Template {
 /// The longest alias that servers take.
 const ALIAS_BYTES_MAX: usize = 255;
 
+/// An alias for a select item whose text changes, so that its column keeps its name.
+pub(crate) fn alias(pieces: &Pieces<'_>, item: &Range<usize>) -> Edit {
+    let bytes = pieces.start_of(item.start)..pieces.end_of(item.end);
+    let name = pieces.sql.get(bytes).unwrap_or_default();
+    let mut text = b"AS `".to_vec();
+    for &byte in name.iter().take(ALIAS_BYTES_MAX) {
+        text.extend_from_slice(if byte == b'`' { b"``" } else { std::slice::from_ref(&byte) });
+    }
+    text.push(b'`');
+    Edit { pieces: item.end..item.end, text }
+}
+
 /// Makes the texts of one execution.
 pub(crate) struct Editor<'a> {
     template: &'a Template,
@@ -314,21 +326,7 @@ impl<'a> Editor<'a> {
                 || (literal && (*range).clone().any(|i| pieces.is(i, TokenKind::Parameter)))
                 || is_respaced(pieces, (*range).clone())
         };
-        let alias = |range: &Range<usize>| {
-            let bytes = pieces.start_of(range.start)..pieces.end_of(range.end);
-            let name = pieces.sql.get(bytes).unwrap_or_default();
-            let mut text = b"AS `".to_vec();
-            for &byte in name.iter().take(ALIAS_BYTES_MAX) {
-                text.extend_from_slice(if byte == b'`' {
-                    b"``"
-                } else {
-                    std::slice::from_ref(&byte)
-                });
-            }
-            text.push(b'`');
-            Edit { pieces: range.end..range.end, text }
-        };
-        form.nameless.iter().filter(changed).map(alias).collect()
+        form.nameless.iter().filter(changed).map(|range| alias(pieces, range)).collect()
     }
 
     /// The text for one shard; parameters stay unless one of them was replaced.

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 const FILES: &[(&str, &str)] = &[
     ("select", include_str!("cases/select.sql")),
     ("text", include_str!("cases/text.sql")),
+    ("distinct", include_str!("cases/distinct.sql")),
     ("keys", include_str!("cases/keys.sql")),
     ("numbers", include_str!("cases/numbers.sql")),
     ("write", include_str!("cases/write.sql")),

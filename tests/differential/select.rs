@@ -4,7 +4,7 @@ use crate::{
     answer::Statement,
     expression::{Maker, Piece, Source, has_representatives},
     random::Random,
-    table::{Class, Place, Table},
+    table::{Class, Kind, Place, Table},
 };
 
 /// A SELECT being written.
@@ -13,6 +13,9 @@ struct Select<'a> {
     text: Piece,
     from: String,
     representative: Vec<usize>,
+    /// Aggregates of DISTINCT values may be written. Beside keys that are expressions, one
+    /// server takes NULL for the group before it, and the columns' types are another's.
+    counts_distinct: bool,
 }
 
 /// A random SELECT.
@@ -24,7 +27,8 @@ pub(crate) fn select(random: &mut Random, tables: &[Table]) -> Statement {
         false => one(random, tables),
     };
     let maker = Maker { random, sources, prepared, odd: true };
-    let mut select = Select { maker, text: Piece::default(), from, representative: Vec::new() };
+    let (text, representative) = (Piece::default(), Vec::new());
+    let mut select = Select { maker, text, from, representative, counts_distinct: true };
     let ordered = match select.maker.random.below(10) {
         0..=5 => select.rows(),
         6 | 7 => select.groups(),
@@ -230,6 +234,9 @@ impl Select<'_> {
 
     fn aggregate(&mut self, index: usize) -> String {
         let number = [Class::Int, Class::Wide, Class::Decimal, Class::Double];
+        if self.counts_distinct && self.maker.random.percent(25) {
+            return self.distinct_aggregate();
+        }
         let pick = self.maker.random.below(7);
         match pick {
             0 => "COUNT(*)".into(),
@@ -249,8 +256,27 @@ impl Select<'_> {
                 if has_representatives(column.kind) {
                     self.representative.push(index);
                 }
-                format!("{}({name})", if pick == 5 { "MIN" } else { "MAX" })
+                // Beside DISTINCT aggregates MIN and MAX of BIT are refused.
+                let number = if column.kind == Kind::Bit { " + 0" } else { "" };
+                format!("{}({name}{number})", if pick == 5 { "MIN" } else { "MAX" })
             }
+        }
+    }
+
+    fn distinct_aggregate(&mut self) -> String {
+        let exact = [Class::Int, Class::Wide, Class::Decimal];
+        match self.maker.random.below(6) {
+            0 => {
+                let (one, other) = (self.maker.column().0, self.maker.column().0);
+                format!("COUNT(DISTINCT {one}, {other})")
+            }
+            pick @ (1 | 2) => match self.maker.column_of(&exact) {
+                Some((name, _)) => {
+                    format!("{}(DISTINCT {name})", if pick == 1 { "SUM" } else { "AVG" })
+                }
+                None => "COUNT(DISTINCT 1)".into(),
+            },
+            _ => format!("COUNT(DISTINCT {})", self.maker.column().0),
         }
     }
 
@@ -262,6 +288,7 @@ impl Select<'_> {
         let mut keys = Vec::new();
         for number in 0..self.maker.random.between(1, 2) {
             let expression = self.maker.random.percent(25);
+            self.counts_distinct &= !expression;
             let (key, text) = match expression {
                 true => (self.maker.expression().sql, true),
                 false => {

@@ -26,9 +26,12 @@ use shardline_wire::{
     relay::{EndKind, EndPacket, Request, ResponseTracker},
     response::{self, ERR, OK},
 };
+use std::{future::poll_fn, ops::Range, task::Poll};
 
 /// Rows that a merge may keep.
 const ROWS_MAX: usize = 10_000_000;
+/// Rows of one part that are given to the merge before it goes on.
+const ROWS_AHEAD: usize = 256;
 /// Bytes of rows that nobody needs and that are read all the same to keep a connection.
 const DRAIN_BYTES_MAX: usize = 256 * 1024;
 
@@ -164,18 +167,7 @@ impl Session {
                         self.client.flush(&self.registration.kill).await?;
                     }
                 }
-                Step::Need(wanted) => {
-                    let index = match wanted {
-                        Wanted::Source(index) => index,
-                        Wanted::Any => {
-                            sources.all.iter().position(|source| !source.ended).unwrap_or(0)
-                        }
-                    };
-                    match self.read_row(sources, index).await? {
-                        Some(row) => merger.push(index, row).map_err(merge_error)?,
-                        None => merger.end(index).map_err(merge_error)?,
-                    }
-                }
+                Step::Need(wanted) => self.feed(sources, &mut merger, wanted).await?,
                 Step::Done => break,
             }
         }
@@ -217,13 +209,93 @@ impl Session {
         Ok(columns)
     }
 
-    /// The next row of a part; None at its end.
-    async fn read_row(
+    /// Gives the merge the rows that have come, and waits for some when there are none.
+    async fn feed(
+        &mut self,
+        sources: &mut Sources,
+        merger: &mut Merger,
+        wanted: Wanted,
+    ) -> Result<(), Failure> {
+        let parts = match wanted {
+            Wanted::Source(index) => index..index + 1,
+            Wanted::Any => 0..sources.all.len(),
+        };
+        loop {
+            let mut fed = false;
+            for index in parts.clone() {
+                for _ in 0..ROWS_AHEAD {
+                    if sources.all[index].ended {
+                        break;
+                    }
+                    let received = sources.all[index].connection.wire().try_read_packet();
+                    let payload = match received {
+                        Ok(Some(payload)) => self.row_or_error(sources, index, payload)?,
+                        Ok(None) => break,
+                        Err(error) => return Err(self.broken_part(sources, index, error).await),
+                    };
+                    fed = true;
+                    match self.row_or_end(sources, index, payload).await? {
+                        Some(row) => merger.push(index, row).map_err(merge_error)?,
+                        None => merger.end(index).map_err(merge_error)?,
+                    }
+                }
+            }
+            if fed {
+                return Ok(());
+            }
+            self.wait_for_parts(sources, parts.clone()).await?;
+        }
+    }
+
+    /// Waits until bytes of any of these parts came, while the client and KILL are watched.
+    async fn wait_for_parts(
+        &mut self,
+        sources: &mut Sources,
+        parts: Range<usize>,
+    ) -> Result<(), Failure> {
+        loop {
+            let all = &mut sources.all;
+            let received = poll_fn(|cx| {
+                for index in parts.clone() {
+                    let source = &mut all[index];
+                    if source.ended {
+                        continue;
+                    }
+                    if let Poll::Ready(read) = source.connection.wire().poll_read_some(cx) {
+                        return Poll::Ready((index, read));
+                    }
+                }
+                Poll::Pending
+            });
+            tokio::select! {
+                biased;
+                (index, read) = received => {
+                    let error = match read {
+                        Ok(1..) => return Ok(()),
+                        Ok(0) => ConnectionError::Closed,
+                        Err(error) => error,
+                    };
+                    return Err(self.broken_part(sources, index, error).await);
+                }
+                event = interruption(
+                    &mut self.client,
+                    &self.registration.kill,
+                    sources.kills.is_empty(),
+                ) => match event {
+                    Interruption::Query => self.kill_parts(sources),
+                    Interruption::Lost(lost) => return Err(lost.into()),
+                },
+            }
+        }
+    }
+
+    /// A packet of a part's rows; None is its end.
+    async fn row_or_end(
         &mut self,
         sources: &mut Sources,
         index: usize,
+        payload: Bytes,
     ) -> Result<Option<Bytes>, Failure> {
-        let payload = self.read_packet(sources, index).await?;
         let capabilities = sources.all[index].connection.capabilities();
         if !response::ends_rows(&payload, capabilities) {
             return Ok(Some(payload));
@@ -254,38 +326,33 @@ impl Session {
         }
     }
 
-    /// The next packet of a part, while the client and KILL are watched. An ERR packet is
-    /// the statement's error.
+    /// The next packet of a part. An ERR packet is the statement's error.
     async fn read_packet(&mut self, sources: &mut Sources, index: usize) -> Result<Bytes, Failure> {
-        let payload = loop {
-            let source = &mut sources.all[index];
-            tokio::select! {
-                biased;
-                read = source.connection.wire().read_packet() => match read {
-                    Ok(payload) => break payload,
-                    Err(error) => return Err(self.broken_part(sources, index, error).await),
-                },
-                event = interruption(
-                    &mut self.client,
-                    &self.registration.kill,
-                    sources.kills.is_empty(),
-                ) => match event {
-                    Interruption::Query => self.kill_parts(sources),
-                    Interruption::Lost(lost) => return Err(lost.into()),
-                },
+        loop {
+            match sources.all[index].connection.wire().try_read_packet() {
+                Ok(Some(payload)) => return self.row_or_error(sources, index, payload),
+                Ok(None) => self.wait_for_parts(sources, index..index + 1).await?,
+                Err(error) => return Err(self.broken_part(sources, index, error).await),
             }
-        };
-        if payload.first() == Some(&ERR) {
-            let source = &mut sources.all[index];
-            (source.ended, source.failed) = (true, true);
-            source.connection.response_failed();
-            let error = ErrPacket::decode(&payload);
-            return Err(match error {
-                Ok(error) => server_error(&error).into(),
-                Err(error) => SqlError::internal(error.to_string()).into(),
-            });
         }
-        Ok(payload)
+    }
+
+    fn row_or_error(
+        &self,
+        sources: &mut Sources,
+        index: usize,
+        payload: Bytes,
+    ) -> Result<Bytes, Failure> {
+        if payload.first() != Some(&ERR) {
+            return Ok(payload);
+        }
+        let source = &mut sources.all[index];
+        (source.ended, source.failed) = (true, true);
+        source.connection.response_failed();
+        Err(match ErrPacket::decode(&payload) {
+            Ok(error) => server_error(&error).into(),
+            Err(error) => SqlError::internal(error.to_string()).into(),
+        })
     }
 
     async fn broken_part(

@@ -2,14 +2,13 @@
 
 use super::{
     MergeError,
+    decimal::{ExactSum, print_average, print_sum},
     distinct::ValueSets,
-    decimal::{parse, print_average, print_sum},
     double,
-    key::{Comparison, Part, compare_parts, double_of, integer_of_bytes},
+    key::{Comparison, Part, compare_parts, double_of, integer_of_bytes, integer_of_text},
     layout::{Domain, Layout, RowFormat},
     row::Row,
 };
-use bigdecimal::{BigDecimal, num_traits::Zero};
 use shardline_router::plan::{AggregateColumn, MergeFunction};
 use std::cmp::Ordering;
 
@@ -25,12 +24,26 @@ pub(crate) struct Aggregate {
 enum Function {
     Count,
     Sum,
-    Average { sum: usize, count: usize },
-    Extreme { by: Comparison, wanted: Ordering },
+    Average {
+        sum: usize,
+        count: usize,
+    },
+    Extreme {
+        by: Comparison,
+        wanted: Ordering,
+    },
     /// Of values that are new in the set of this number.
-    CountDistinct { set: usize },
-    SumDistinct { set: usize, value: usize },
-    AverageDistinct { set: usize, value: usize },
+    CountDistinct {
+        set: usize,
+    },
+    SumDistinct {
+        set: usize,
+        value: usize,
+    },
+    AverageDistinct {
+        set: usize,
+        value: usize,
+    },
 }
 
 /// What is known of one aggregate of one group so far.
@@ -45,7 +58,7 @@ pub(crate) enum State {
 /// A sum of what was not NULL.
 #[derive(Clone, Debug)]
 pub(crate) enum Total {
-    Exact(BigDecimal),
+    Exact(ExactSum),
     Double(f64),
 }
 
@@ -63,10 +76,9 @@ impl Aggregate {
             MergeFunction::Average { sum, count } => {
                 Function::Average { sum: layout.index_of(*sum)?, count: layout.index_of(*count)? }
             }
-            MergeFunction::Min { by } => Function::Extreme {
-                by: Comparison::of_column(layout, by)?,
-                wanted: Ordering::Less,
-            },
+            MergeFunction::Min { by } => {
+                Function::Extreme { by: Comparison::of_column(layout, by)?, wanted: Ordering::Less }
+            }
             MergeFunction::Max { by } => Function::Extreme {
                 by: Comparison::of_column(layout, by)?,
                 wanted: Ordering::Greater,
@@ -172,11 +184,11 @@ impl Aggregate {
             State::Sum(Some(Total::Double(sum))) => Ok(Some(double(layout, column, sum))),
             State::Sum(Some(Total::Exact(sum))) => match layout.columns[column].domain {
                 Domain::Integer { .. } => {
-                    let text = print_sum(&sum, 0, column)?;
+                    let text = print_sum(&sum.total(), 0, column)?;
                     let sum = text.parse().map_err(|_| MergeError::OutOfRange { column })?;
                     number(layout, column, sum).map(Some)
                 }
-                _ => print_sum(&sum, decimals, column).map(|text| Some(text.into_bytes())),
+                _ => print_sum(&sum.total(), decimals, column).map(|text| Some(text.into_bytes())),
             },
             State::Average(None, _) | State::Average(_, ..=0) => Ok(None),
             State::Average(Some(Total::Double(sum)), count) => {
@@ -184,7 +196,7 @@ impl Aggregate {
             }
             State::Average(Some(Total::Exact(sum)), count) => {
                 let count = u64::try_from(count).map_err(|_| MergeError::OutOfRange { column })?;
-                let text = print_average(&sum, count, decimals, column)?;
+                let text = print_average(&sum.total(), count, decimals, column)?;
                 Ok(text.map(String::into_bytes))
             }
             State::Extreme(Some((row, _))) => Ok(row.value(column).map(<[u8]>::to_vec)),
@@ -201,10 +213,11 @@ fn add_to(
     let Some(value) = row.value(column) else { return Ok(()) };
     let described = &layout.columns[column];
     match described.domain {
-        Domain::Decimal => add_exact(total, parse(value, column)?, column),
+        Domain::Decimal => exact(total, column)?.add_text(value, column),
         Domain::Integer { .. } => {
             let value = integer(layout, row, column)?.unwrap_or(0);
-            add_exact(total, BigDecimal::from(value), column)
+            exact(total, column)?.add(value, 0);
+            Ok(())
         }
         Domain::Float | Domain::Double => {
             let value = double_of(value, described.wire, layout.format);
@@ -222,16 +235,9 @@ fn add_to(
     }
 }
 
-fn add_exact(
-    total: &mut Option<Total>,
-    value: BigDecimal,
-    column: usize,
-) -> Result<(), MergeError> {
-    match total.get_or_insert_with(|| Total::Exact(BigDecimal::zero())) {
-        Total::Exact(sum) => {
-            *sum += value;
-            Ok(())
-        }
+fn exact(total: &mut Option<Total>, column: usize) -> Result<&mut ExactSum, MergeError> {
+    match total.get_or_insert_with(|| Total::Exact(ExactSum::default())) {
+        Total::Exact(sum) => Ok(sum),
         Total::Double(_) => Err(MergeError::NotANumber { column }),
     }
 }
@@ -240,9 +246,7 @@ fn integer(layout: &Layout, row: &Row, column: usize) -> Result<Option<i128>, Me
     let Some(value) = row.value(column) else { return Ok(None) };
     let parsed = match (layout.columns[column].domain, layout.format) {
         (Domain::Integer { unsigned }, RowFormat::Binary) => integer_of_bytes(value, unsigned),
-        (Domain::Integer { .. } | Domain::Decimal, _) => {
-            std::str::from_utf8(value).ok().and_then(|text| text.parse().ok())
-        }
+        (Domain::Integer { .. } | Domain::Decimal, _) => integer_of_text(value),
         (
             Domain::Float
             | Domain::Double

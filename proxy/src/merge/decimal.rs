@@ -80,6 +80,81 @@ pub(crate) fn parse(text: &[u8], column: usize) -> Result<BigDecimal, MergeError
         .ok_or(MergeError::Value { column })
 }
 
+/// Digits of a number that is added up as a machine number.
+const SMALL_DIGITS_MAX: usize = 36;
+
+/// A sum of exact numbers: a machine number while it fits, which is nearly always.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExactSum {
+    /// Times ten to the power of minus `scale`.
+    small: i128,
+    scale: u32,
+    /// What did not fit.
+    large: Option<BigDecimal>,
+}
+
+impl ExactSum {
+    /// Adds a decimal in the server's text form.
+    pub(crate) fn add_text(&mut self, text: &[u8], column: usize) -> Result<(), MergeError> {
+        match small(text) {
+            Some((value, scale)) => self.add(value, scale),
+            None => self.add_large(parse(text, column)?),
+        }
+        Ok(())
+    }
+
+    /// Adds `value` times ten to the power of minus `scale`.
+    pub(crate) fn add(&mut self, value: i128, scale: u32) {
+        if scale != self.scale {
+            self.set_scale(scale);
+        }
+        match self.small.checked_add(value) {
+            Some(sum) => self.small = sum,
+            None => self.add_large(BigDecimal::new(value.into(), i64::from(scale))),
+        }
+    }
+
+    fn set_scale(&mut self, scale: u32) {
+        let small = std::mem::take(&mut self.small);
+        if small != 0 {
+            self.add_large(BigDecimal::new(small.into(), i64::from(self.scale)));
+        }
+        self.scale = scale;
+    }
+
+    fn add_large(&mut self, value: BigDecimal) {
+        *self.large.get_or_insert_with(BigDecimal::zero) += value;
+    }
+
+    /// The sum.
+    pub(crate) fn total(mut self) -> BigDecimal {
+        self.set_scale(0);
+        self.large.unwrap_or_else(BigDecimal::zero)
+    }
+}
+
+/// A decimal's digits as a number, and how many of them are right of the point; None for
+/// one of many digits, and for what is none.
+fn small(text: &[u8]) -> Option<(i128, u32)> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > SMALL_DIGITS_MAX || digits == b"." {
+        return None;
+    }
+    let (mut value, mut point) = (0_i128, None);
+    for (place, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + i128::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(place),
+            _ => return None,
+        }
+    }
+    let scale = point.map_or(0, |point| digits.len() - point - 1);
+    Some((if negative { -value } else { value }, u32::try_from(scale).ok()?))
+}
+
 /// The text of a sum with `scale` digits right of the point.
 pub(crate) fn print_sum(sum: &BigDecimal, scale: u8, column: usize) -> Result<String, MergeError> {
     let rounded = sum.with_scale_round(i64::from(scale), RoundingMode::HalfUp);
@@ -159,6 +234,30 @@ mod tests {
             assert_eq!(print_average(&sum, count, scale, 0).unwrap().unwrap(), expected);
         }
         assert_eq!(print_average(&BigDecimal::zero(), 0, 4, 0).unwrap(), None);
+    }
+
+    #[test]
+    fn sums_are_exact_whatever_their_digits() {
+        let largest = "9".repeat(36);
+        let tiny = format!("0.{}1", "0".repeat(29));
+        let texts = ["1.5", "-0.25", "7", &largest, &largest, &tiny, "-1e", "0.00", ".5", "5."];
+        let (mut sum, mut expected) = (ExactSum::default(), BigDecimal::zero());
+        for _ in 0..400 {
+            for text in texts {
+                match parse(text.as_bytes(), 0) {
+                    Ok(value) => {
+                        sum.add_text(text.as_bytes(), 0).unwrap();
+                        expected += value;
+                    }
+                    Err(error) => assert_eq!(sum.add_text(text.as_bytes(), 0), Err(error)),
+                }
+            }
+        }
+        for value in [i128::MAX, i128::MAX, i128::MIN] {
+            sum.add(value, 3);
+            expected += BigDecimal::new(value.into(), 3);
+        }
+        assert_eq!(sum.total(), expected);
     }
 
     #[test]

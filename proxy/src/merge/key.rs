@@ -198,8 +198,25 @@ fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn integer_of_text(text: &[u8]) -> Option<i128> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// Digits that certainly fit into 64 bits.
+const SHORT_DIGITS_MAX: usize = 18;
+
+pub(crate) fn integer_of_text(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > SHORT_DIGITS_MAX {
+        return std::str::from_utf8(text).ok()?.parse().ok();
+    }
+    let mut value = 0_i64;
+    for byte in digits {
+        if !byte.is_ascii_digit() {
+            return std::str::from_utf8(text).ok()?.parse().ok();
+        }
+        value = value * 10 + i64::from(byte - b'0');
+    }
+    Some(i128::from(if negative { -value } else { value }))
 }
 
 pub(crate) fn integer_of_bytes(bytes: &[u8], unsigned: bool) -> Option<i128> {

@@ -380,9 +380,9 @@ fn limits_of_memory_are_named() {
     let limits = MergeLimits { rows_max: 3, bytes_max: usize::MAX };
     let merged = run(&plan, RowFormat::Text, &definitions, &shards, &[0], limits);
     assert_eq!(merged, Err(MergeError::TooManyRows { limit: 3 }));
-    let limits = MergeLimits { rows_max: 100, bytes_max: 300 };
+    let limits = MergeLimits { rows_max: 100, bytes_max: 200 };
     let merged = run(&plan, RowFormat::Text, &definitions, &shards, &[0], limits);
-    assert_eq!(merged, Err(MergeError::TooManyBytes { limit: 300 }));
+    assert_eq!(merged, Err(MergeError::TooManyBytes { limit: 200 }));
 }
 
 #[test]
@@ -409,4 +409,69 @@ fn without_group_by_an_empty_shard_gives_way() {
     let plan = Merge { grouping: Some(grouping), ..Merge::default() };
     let merged = run(&plan, RowFormat::Text, &definitions, &shards, &[0], NO_LIMITS).unwrap();
     assert_eq!(merged, [row(Cell::Text("x".into()), 3)]);
+}
+
+/// A shard's groups of `(g, x)` with their counts and sums, which are cut by `x`.
+fn cut_plan(one_row: bool) -> Merge {
+    let plain = |value| SortColumn { value, weight: None, pad: None };
+    let x = plain(ColumnRef::Hidden(0));
+    let column = |index, function| AggregateColumn { column: ColumnRef::Visible(index), function };
+    let aggregates = vec![
+        column(1, MergeFunction::CountDistinct { values: vec![x] }),
+        column(2, MergeFunction::SumDistinct { value: x }),
+        column(3, MergeFunction::AverageDistinct { value: x }),
+        column(4, MergeFunction::SumOfCounts),
+        column(5, MergeFunction::CountDistinct { values: vec![x, plain(ColumnRef::Hidden(1))] }),
+    ];
+    let keys = if one_row { vec![] } else { vec![plain(ColumnRef::Visible(0))] };
+    let grouping = Grouping { keys, aggregates, one_row };
+    Merge { hidden: 2, grouping: Some(grouping), ..Merge::default() }
+}
+
+fn cut_columns() -> Vec<ColumnDefinition> {
+    let mut decimal = definition(ColumnType::NewDecimal);
+    decimal.decimals = 4;
+    let integer = |name| ColumnDefinition::integer(name, false);
+    let counts = [integer("g"), integer("count")];
+    let sums = [decimal.clone(), decimal];
+    let rest = [integer("rows"), integer("pairs"), integer("x"), integer("y")];
+    counts.into_iter().chain(sums).chain(rest).collect()
+}
+
+#[test]
+fn a_value_of_two_shards_counts_once() {
+    let definitions = cut_columns();
+    for format in [RowFormat::Text, RowFormat::Binary] {
+        let row = |g: Cell, x: Cell, rows: i64, y: Cell| {
+            let any = Cell::Decimal(777);
+            let cells = [g, Cell::Int(5), any.clone(), any, Cell::Int(rows), Cell::Int(5), x, y];
+            payload(&definitions, format, &cells)
+        };
+        let int = Cell::Int;
+        let shards = [
+            vec![row(int(1), int(3), 2, int(1)), row(int(1), Cell::Null, 4, int(1))],
+            vec![row(int(1), int(3), 1, int(2)), row(Cell::Null, int(3), 1, Cell::Null)],
+            vec![row(int(1), int(8), 1, Cell::Null), row(int(1), int(3), 1, int(1))],
+        ];
+        let merged = |plan: &Merge, shards: &[Vec<Bytes>]| {
+            run(plan, format, &definitions, shards, &[0, 2], NO_LIMITS).unwrap()
+        };
+        let whole = |g: Cell, count: i64, sum: Cell, average: Cell, rows: i64, pairs: i64| {
+            let cells = [g, Cell::Int(count), sum, average, Cell::Int(rows), Cell::Int(pairs)];
+            payload(&definitions[..6], format, &cells)
+        };
+        let decimal = |value: i128| Cell::Decimal(value * 10_000);
+        let mut groups = merged(&cut_plan(false), &shards);
+        let mut expected = vec![
+            whole(int(1), 2, decimal(11), Cell::Decimal(55_000), 9, 2),
+            whole(Cell::Null, 1, decimal(3), decimal(3), 1, 0),
+        ];
+        groups.sort();
+        expected.sort();
+        assert_eq!(groups, expected);
+        assert_eq!(merged(&cut_plan(true), &shards).len(), 1);
+        let nothing = merged(&cut_plan(true), &[vec![], vec![], vec![]]);
+        assert_eq!(nothing, [whole(Cell::Null, 0, Cell::Null, Cell::Null, 0, 0)]);
+        assert!(merged(&cut_plan(false), &[vec![], vec![]]).is_empty());
+    }
 }

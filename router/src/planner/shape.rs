@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) distinct: bool,
     pub(crate) items: Vec<Range<usize>>,
     pub(crate) list_end: usize,
+    /// Behind FROM and WHERE, where GROUP BY would stand.
+    pub(crate) filter_end: usize,
     pub(crate) group_by: Vec<Range<usize>>,
     pub(crate) rollup: bool,
     pub(crate) having: bool,
@@ -152,7 +154,8 @@ impl Shape {
         body: Range<usize>,
     ) -> Option<()> {
         match clause {
-            Clause::From | Clause::Where | Clause::Tail => {}
+            Clause::From | Clause::Where => self.filter_end = body.end,
+            Clause::Tail => {}
             Clause::Window => return None,
             Clause::Into => self.into = true,
             Clause::Having => self.having = true,

@@ -1,22 +1,20 @@
 //! A scatter for one execution: the statement of every shard and the merge.
 
+mod target;
+
+mod groups;
+
+mod distinct;
+
 mod columns;
+mod weighed;
 
 use crate::{
     bind::BoundColumn,
     conjunct::piece_value,
-    lexer::TokenKind,
     parse::{Pieces, locking_clause},
-    plan::{
-        AggregateColumn, ColumnRef, Grouping, Merge, MergeFunction, OrderKey, Refusal, SortColumn,
-    },
-    planner::scatter::{
-        ScatterForm, has_aggregate,
-        item::{
-            Aggregate, AggregateFunction, Item, ItemKind, column_at, comparison, kind_of, same,
-        },
-        weight::{Comparison, Weights, column_comparison},
-    },
+    plan::{ColumnRef, Merge, OrderKey, Refusal},
+    planner::scatter::{ScatterForm, has_aggregate, item::ItemKind},
     route::Values,
     splice::{Edit, Splicer},
 };
@@ -53,6 +51,10 @@ struct Builder<'a> {
     /// Hidden columns stand in groups: each is put into MIN, which is valid under
     /// ONLY_FULL_GROUP_BY and gives a key's own value.
     in_groups: bool,
+    /// Keys that the shards group by beside the statement's own.
+    cuts: Vec<Vec<u8>>,
+    /// Select items that the shards compute otherwise.
+    replaced: Vec<Edit>,
 }
 
 fn refuse<T>(reason: &str, hint: &str) -> Result<T, Refusal> {
@@ -72,9 +74,18 @@ pub(crate) fn build<'a>(
     let mut splicer = splicer;
     let (aliases, edits) = splicer.edits.into_iter().partition(|edit| edit.pieces.is_empty());
     splicer.edits = edits;
-    let hidden = Vec::new();
-    let mut builder =
-        Builder { form, pieces, values, splicer, aliases, select_limit, hidden, in_groups: false };
+    let mut builder = Builder {
+        form,
+        pieces,
+        values,
+        splicer,
+        aliases,
+        select_limit,
+        hidden: Vec::new(),
+        in_groups: false,
+        cuts: Vec::new(),
+        replaced: Vec::new(),
+    };
     let merge = builder.merge()?;
     Ok(builder.finish(merge))
 }
@@ -143,56 +154,6 @@ impl Builder<'_> {
         Ok(merge)
     }
 
-    /// Groups whose rows are on several shards: partial results are merged.
-    fn merge_groups(&mut self, keys: &[KeyTarget]) -> Result<Merge, Refusal> {
-        let shape = &self.form.shape;
-        if shape.having {
-            return refuse(
-                "HAVING over groups that span several shards is not supported yet",
-                "filter the groups in the client, or group by the shard key",
-            );
-        }
-        if shape.distinct {
-            return refuse(
-                "DISTINCT together with groups that span several shards is not supported yet",
-                "leave DISTINCT out, or group by the shard key",
-            );
-        }
-        let mut grouping = Grouping { keys: Vec::new(), aggregates: Vec::new() };
-        for index in 0..self.form.items.len() {
-            if let Some(aggregate) = self.aggregate(index, keys.is_empty())? {
-                grouping.aggregates.push(aggregate);
-            }
-        }
-        self.in_groups = true;
-        for key in keys {
-            grouping.keys.extend(self.sort_column(key, false)?);
-        }
-        let mut merge = Merge::default();
-        for item in &self.form.shape.order_by {
-            let target = self.target(item.expr.clone(), true)?;
-            if keys.is_empty() {
-                continue;
-            }
-            self.check_group_order(&target)?;
-            if let Some(column) = self.sort_column(&target, true)? {
-                merge.order_by.push(OrderKey { column, descending: item.descending });
-            }
-        }
-        if self.form.shape.order_by.is_empty() {
-            for key in keys {
-                let column = self.sort_column(key, true)?;
-                merge.order_by.extend(column.map(|column| OrderKey { column, descending: false }));
-            }
-        }
-        merge.grouping = Some(grouping);
-        self.limit(&mut merge)?;
-        // Partial groups must all arrive: neither order nor limit before the merge.
-        self.remove(shape.order_pieces.clone());
-        self.all_rows(shape.limit.as_ref().map(|limit| limit.pieces.clone()));
-        Ok(merge)
-    }
-
     fn remove(&mut self, pieces: Range<usize>) {
         if !pieces.is_empty() {
             self.splicer.edits.retain(|edit| !pieces.contains(&edit.pieces.start));
@@ -204,310 +165,19 @@ impl Builder<'_> {
     fn all_rows(&mut self, limit: Option<Range<usize>>) {
         self.remove(limit.unwrap_or_default());
         if self.select_limit.is_some() {
-            let end = self.form.shape.end;
-            let tail = (0..end).find(|&index| locking_clause(self.pieces, index) > 0);
-            let tail = tail.unwrap_or(end);
+            let tail = self.tail();
             let text = format!("LIMIT {}", u64::MAX).into_bytes();
             self.splicer.edits.push(Edit { pieces: tail..tail, text });
         }
     }
 
-    fn check_group_order(&self, target: &KeyTarget) -> Result<(), Refusal> {
-        let (expr, aggregate) = match target {
-            KeyTarget::Item(index) => {
-                let item = &self.form.items[*index];
-                (item.expr.clone(), matches!(item.kind, ItemKind::Aggregate(_)))
-            }
-            KeyTarget::Expr(expr) if has_aggregate(self.pieces, expr.clone()) => {
-                return refuse(
-                    "groups that span several shards are ordered by an aggregate that is not selected",
-                    "add it to the select list with an alias and order by the alias",
-                );
-            }
-            KeyTarget::Expr(_) | KeyTarget::Column(_) | KeyTarget::Nothing => return Ok(()),
-        };
-        if aggregate && comparison(self.pieces, expr, &self.form.facts) != Comparison::ByType {
-            return refuse(
-                "groups that span several shards are ordered by MIN or MAX of what may be a string",
-                "order them in the client, or group by the shard key",
-            );
-        }
-        Ok(())
+    /// The place behind all clauses but FOR UPDATE and the like.
+    fn tail(&self) -> usize {
+        let end = self.form.shape.end;
+        (0..end).find(|&index| locking_clause(self.pieces, index) > 0).unwrap_or(end)
     }
 
-    /// How the select item `index` is merged; None for what any row of a group has.
-    fn aggregate(
-        &mut self,
-        index: usize,
-        ungrouped: bool,
-    ) -> Result<Option<AggregateColumn>, Refusal> {
-        let item = &self.form.items[index];
-        let aggregate = match &item.kind {
-            ItemKind::Aggregate(aggregate) => aggregate.clone(),
-            ItemKind::AroundAggregate => {
-                return refuse(
-                    "expressions over aggregates, and aggregates other than COUNT, SUM, MIN, MAX and AVG, are not supported yet over groups that span several shards",
-                    "select the plain aggregates and compute in the client, or group by the shard key",
-                );
-            }
-            ItemKind::Constant => return Ok(None),
-            _ if ungrouped => {
-                return refuse(
-                    "a column beside aggregates without GROUP BY has no defined value over several shards",
-                    "add GROUP BY, or leave the column out",
-                );
-            }
-            _ => return Ok(None),
-        };
-        let Some(visible) = self.visible(index) else {
-            return refuse(
-                "aggregates behind * are not supported over several shards",
-                "name the columns",
-            );
-        };
-        let column = ColumnRef::Visible(visible);
-        let function = self.merge_function(&aggregate, item, column)?;
-        Ok(Some(AggregateColumn { column, function }))
-    }
-
-    fn merge_function(
-        &mut self,
-        aggregate: &Aggregate,
-        item: &Item,
-        column: ColumnRef,
-    ) -> Result<MergeFunction, Refusal> {
-        let summed = !matches!(aggregate.function, AggregateFunction::Min | AggregateFunction::Max);
-        if aggregate.distinct && summed {
-            return refuse(
-                "COUNT, SUM and AVG of DISTINCT values over groups that span several shards are not supported yet",
-                "SELECT DISTINCT the values and count them in the client, or group by the shard key",
-            );
-        }
-        Ok(match aggregate.function {
-            AggregateFunction::Count => MergeFunction::SumOfCounts,
-            AggregateFunction::Sum => MergeFunction::Sum,
-            AggregateFunction::Average => {
-                let argument = self.splicer.text(aggregate.argument.clone());
-                let call = |name: &str| [name.as_bytes(), b"(", &argument, b")"].concat();
-                MergeFunction::Average {
-                    sum: self.hidden(call("SUM")),
-                    count: self.hidden(call("COUNT")),
-                }
-            }
-            AggregateFunction::Min | AggregateFunction::Max => {
-                let compare = comparison(self.pieces, item.expr.clone(), &self.form.facts);
-                let text = self.splicer.text(item.expr.clone());
-                let by = match self.numbered(&text, &compare) {
-                    Some(by) => by,
-                    None => self.weighted(column, &text, &compare)?,
-                };
-                match aggregate.function {
-                    AggregateFunction::Min => MergeFunction::Min { by },
-                    _ => MergeFunction::Max { by },
-                }
-            }
-        })
-    }
-
-    /// What a key of ORDER BY (`order`) or GROUP BY stands for.
-    fn target(&self, expr: Range<usize>, order: bool) -> Result<KeyTarget, Refusal> {
-        let (pieces, facts) = (self.pieces, &self.form.facts);
-        if expr.len() == 1 {
-            match pieces.kind(expr.start) {
-                Some(TokenKind::Integer) => return self.position(expr.start),
-                Some(TokenKind::Parameter) => {
-                    return refuse(
-                        "a parameter as a key of ORDER BY or GROUP BY is a constant",
-                        "write the column's name or its position in the text",
-                    );
-                }
-                _ if pieces.is_word(expr.start, "NULL") => return Ok(KeyTarget::Nothing),
-                _ => {}
-            }
-            if let Some(name) = pieces.identifier(expr.start) {
-                let column = column_at(pieces, expr.clone(), facts);
-                // In GROUP BY a column hides an alias; in ORDER BY it is the other way round.
-                if order || column.is_none() {
-                    let named = |item: &Item| {
-                        item.name(facts).is_some_and(|n| n.to_lowercase() == name.to_lowercase())
-                    };
-                    if let Some(index) = self.form.items.iter().position(named) {
-                        return Ok(KeyTarget::Item(index));
-                    }
-                }
-            }
-        }
-        let equal = |item: &Item| {
-            !matches!(item.kind, ItemKind::Star(_))
-                && same(pieces, item.expr.clone(), expr.clone(), facts)
-        };
-        if let Some(index) = self.form.items.iter().position(equal) {
-            return Ok(KeyTarget::Item(index));
-        }
-        if let Some(bound) = column_at(pieces, expr.clone(), facts) {
-            let starred = |item: &Item| matches!(&item.kind, ItemKind::Star(of) if of.contains(&bound.instance));
-            if self.form.items.iter().any(starred) {
-                return Ok(KeyTarget::Column(bound));
-            }
-        }
-        self.check_aliases(expr.clone(), order)?;
-        Ok(KeyTarget::Expr(expr))
-    }
-
-    /// A select list cannot refer to its own aliases, so hidden columns cannot either.
-    fn check_aliases(&self, expr: Range<usize>, order: bool) -> Result<(), Refusal> {
-        let facts = &self.form.facts;
-        let aliased = |index: usize| {
-            let qualified = index > 0 && self.pieces.is(index - 1, TokenKind::Dot);
-            let called = self.pieces.is(index + 1, TokenKind::LeftParen);
-            let name = self.pieces.identifier(index).filter(|_| !qualified && !called)?;
-            let named = |item: &&Item| {
-                item.alias.as_ref().is_some_and(|a| a.to_lowercase() == name.to_lowercase())
-            };
-            let item = self.form.items.iter().find(named)?;
-            let column = column_at(self.pieces, index..index + 1, facts);
-            let same = matches!((column, &item.kind), (Some(a), ItemKind::Column(b)) if a == *b);
-            // GROUP BY takes the column, as a hidden column does.
-            let hidden = column.is_some() && !order;
-            (!same && !hidden).then(|| name.into_owned())
-        };
-        if let Some(alias) = expr.into_iter().find_map(aliased) {
-            return Err(Refusal::not_supported(
-                format!(
-                    "an ORDER BY or GROUP BY expression uses the alias '{alias}' over several shards"
-                ),
-                "write the expression that the alias stands for",
-            ));
-        }
-        Ok(())
-    }
-
-    fn position(&self, index: usize) -> Result<KeyTarget, Refusal> {
-        let text = std::str::from_utf8(self.pieces.text(index)).unwrap_or_default();
-        let position = text.parse::<usize>().ok().and_then(|position| position.checked_sub(1));
-        let unknown = || {
-            Err(Refusal {
-                code: 1054,
-                reason: format!("Unknown column '{text}' in 'order clause'"),
-                hint: "positions count the select list's columns from 1".into(),
-            })
-        };
-        let Some(mut left) = position else { return unknown() };
-        for (number, item) in self.form.items.iter().enumerate() {
-            match &item.kind {
-                ItemKind::Star(of) => {
-                    let [instance] = of.as_slice() else {
-                        return refuse(
-                            "a position behind the * of a join is not supported over several shards",
-                            "write the column's name",
-                        );
-                    };
-                    let shown = self.shown_columns(*instance);
-                    if let Some(&column) = shown.get(left) {
-                        return Ok(KeyTarget::Column(BoundColumn { instance: *instance, column }));
-                    }
-                    left -= shown.len();
-                }
-                _ if left == 0 => return Ok(KeyTarget::Item(number)),
-                _ => left -= 1,
-            }
-        }
-        unknown()
-    }
-
-    /// The columns that `*` shows of a table.
-    fn shown_columns(&self, instance: usize) -> Vec<usize> {
-        let table = self.form.facts.instances[instance].table.as_ref();
-        let columns = table.map(|table| table.columns.as_slice()).unwrap_or_default();
-        (0..columns.len()).filter(|index| !columns[*index].invisible).collect()
-    }
-
-    /// The place of a select item among the result's columns; None behind a star that
-    /// stands for a join.
-    fn visible(&self, index: usize) -> Option<usize> {
-        let before = self.form.items[..index].iter().map(|item| match &item.kind {
-            ItemKind::Star(of) => match of.as_slice() {
-                [instance] => Some(self.shown_columns(*instance).len()),
-                _ => None,
-            },
-            _ => Some(1),
-        });
-        before.sum()
-    }
-
-    /// The column by which a target is compared. For `order`, an ENUM goes by its number.
-    fn sort_column(
-        &mut self,
-        target: &KeyTarget,
-        order: bool,
-    ) -> Result<Option<SortColumn>, Refusal> {
-        let (text, compare, shown) = match target {
-            KeyTarget::Nothing => return Ok(None),
-            KeyTarget::Item(index) => {
-                let item = &self.form.items[*index];
-                let expr = item.expr.clone();
-                if item.kind == ItemKind::Constant {
-                    return Ok(None);
-                }
-                let compare = comparison(self.pieces, expr.clone(), &self.form.facts);
-                (self.splicer.text(expr), compare, self.visible(*index))
-            }
-            KeyTarget::Expr(expr) => {
-                if kind_of(self.pieces, expr.clone(), &self.form.facts) == ItemKind::Constant {
-                    return Ok(None);
-                }
-                let compare = comparison(self.pieces, expr.clone(), &self.form.facts);
-                (self.splicer.text(expr.clone()), compare, None)
-            }
-            KeyTarget::Column(bound) => {
-                let (text, compare) = self.column_text(*bound);
-                (text, compare, None)
-            }
-        };
-        if let Some(number) = self.numbered(&text, &compare) {
-            return Ok(Some(number));
-        }
-        if compare == Comparison::Enum && order {
-            let number = self.hidden([b"(", text.as_slice(), b")+0"].concat());
-            return Ok(Some(SortColumn { value: number, weight: None, pad: None }));
-        }
-        let value = match shown {
-            Some(index) => ColumnRef::Visible(index),
-            None => self.hidden(text.clone()),
-        };
-        self.weighted(value, &text, &compare).map(Some)
-    }
-
-    /// The number that a value is compared by, where its form does not show it.
-    fn numbered(&mut self, text: &[u8], compare: &Comparison) -> Option<SortColumn> {
-        let Comparison::Number(suffix) = compare else { return None };
-        let value = self.hidden([b"(", text, b")", suffix.as_bytes()].concat());
-        Some(SortColumn { value, weight: None, pad: None })
-    }
-
-    fn column_text(&self, bound: BoundColumn) -> (Vec<u8>, Comparison) {
-        let facts = &self.form.facts;
-        let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
-        let instance = &facts.instances[bound.instance];
-        let column = facts.definition(bound).map(|column| column.name.as_str()).unwrap_or_default();
-        let text = format!("{}.{}", quoted(&instance.name), quoted(column)).into_bytes();
-        let kind = facts.definition(bound).map(column_comparison);
-        (text, kind.unwrap_or(Comparison::Unknown))
-    }
-
-    /// A value with the hidden weights that it is compared by.
-    fn weighted(
-        &mut self,
-        value: ColumnRef,
-        text: &[u8],
-        compare: &Comparison,
-    ) -> Result<SortColumn, Refusal> {
-        let Weights { weight, pad } = Weights::of(text, compare, &self.form.facts)?;
-        let weight = weight.map(|weight| self.hidden(weight));
-        let pad = pad.map(|pad| self.hidden(pad));
-        Ok(SortColumn { value, weight, pad })
-    }
-
+    /// The hidden column of an expression, one for all that need the same.
     fn hidden(&mut self, text: Vec<u8>) -> ColumnRef {
         let text = match self.in_groups {
             true => [b"MIN(", text.as_slice(), b")"].concat(),
@@ -544,6 +214,14 @@ impl Builder<'_> {
 
     fn finish(mut self, mut merge: Merge) -> Built {
         merge.hidden = self.hidden.len();
+        let replaced = std::mem::take(&mut self.replaced);
+        let inside = |edit: &Edit| {
+            replaced.iter().any(|outer| {
+                outer.pieces.start <= edit.pieces.start && edit.pieces.end <= outer.pieces.end
+            })
+        };
+        self.splicer.edits.retain(|edit| !inside(edit));
+        self.splicer.edits.extend(replaced);
         self.splicer.edits.extend(std::mem::take(&mut self.aliases));
         if !self.hidden.is_empty() {
             let mut text = Vec::new();

@@ -49,6 +49,17 @@ pub(crate) struct Aggregate {
     pub(crate) argument: Range<usize>,
 }
 
+impl Aggregate {
+    /// Whether it would count a value twice that two shards have.
+    pub(crate) fn counts_values_once(&self) -> bool {
+        use AggregateFunction::{Average, Count, Max, Min, Sum};
+        match self.function {
+            Count | Sum | Average => self.distinct,
+            Min | Max => false,
+        }
+    }
+}
+
 /// The aggregates whose partial results can be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AggregateFunction {

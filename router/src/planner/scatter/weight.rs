@@ -51,6 +51,30 @@ pub(crate) fn column_comparison(column: &Column) -> Comparison {
     }
 }
 
+/// Whether a table's column has numbers that its text shows in full.
+pub(crate) fn is_number(column: &Column) -> bool {
+    let name = column.column_type.split(['(', ' ']).next().unwrap_or_default();
+    matches!(
+        name,
+        "tinyint"
+            | "smallint"
+            | "mediumint"
+            | "int"
+            | "integer"
+            | "bigint"
+            | "decimal"
+            | "numeric"
+            | "double"
+            | "year"
+    )
+}
+
+/// Whether a table's column has times of day.
+pub(crate) fn has_fraction(column: &Column) -> bool {
+    let name = column.column_type.split(['(', ' ']).next().unwrap_or_default();
+    matches!(name, "time" | "datetime" | "timestamp")
+}
+
 fn pads(collation: &str) -> bool {
     !(collation.contains("nopad") || collation.contains("_0900_"))
 }

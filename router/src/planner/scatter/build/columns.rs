@@ -10,6 +10,26 @@ use crate::{
 };
 
 impl Builder<'_> {
+    /// The columns that `*` shows of a table.
+    pub(super) fn shown_columns(&self, instance: usize) -> Vec<usize> {
+        let table = self.form.facts.instances[instance].table.as_ref();
+        let columns = table.map(|table| table.columns.as_slice()).unwrap_or_default();
+        (0..columns.len()).filter(|index| !columns[*index].invisible).collect()
+    }
+
+    /// The place of a select item among the result's columns; None behind a star that
+    /// stands for a join.
+    pub(super) fn visible(&self, index: usize) -> Option<usize> {
+        let before = self.form.items[..index].iter().map(|item| match &item.kind {
+            ItemKind::Star(of) => match of.as_slice() {
+                [instance] => Some(self.shown_columns(*instance).len()),
+                _ => None,
+            },
+            _ => Some(1),
+        });
+        before.sum()
+    }
+
     pub(super) fn distinct_columns(&mut self) -> Result<Vec<SortColumn>, Refusal> {
         let mut columns = Vec::new();
         for index in 0..self.form.items.len() {
