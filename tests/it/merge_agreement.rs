@@ -238,6 +238,7 @@ async fn averages_and_sums_are_printed_as_the_server_prints_them() -> Result<()>
                 aggregate(1, MergeFunction::Sum),
                 aggregate(2, MergeFunction::Average { sum: hidden(0), count: hidden(1) }),
             ],
+            one_row: false,
         };
         let order_by = vec![OrderKey { column: key, descending: false }];
         let plan = Merge { hidden: 2, grouping: Some(grouping), order_by, ..Merge::default() };
