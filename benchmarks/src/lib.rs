@@ -7,6 +7,7 @@ pub mod idle;
 pub mod macro_run;
 pub mod peers;
 pub mod scaling;
+pub mod scatter;
 
 use anyhow::Context;
 use shardline_model::{

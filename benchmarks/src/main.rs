@@ -2,7 +2,7 @@
 //! arguments and a `run`.
 
 use clap::{Parser, Subcommand};
-use shardline_benchmarks::{budget, idle, macro_run, peers, scaling};
+use shardline_benchmarks::{budget, idle, macro_run, peers, scaling, scatter};
 use std::process::ExitCode;
 
 /// The allocator of the `shardline` binary, whose instructions are counted here.
@@ -23,6 +23,8 @@ enum Verb {
     Run(macro_run::Args),
     /// Memory of the proxy with idle connections, and with one slow reader of a large result
     Idle(idle::Args),
+    /// Reads over three shards beside one server and Spider
+    Scatter(scatter::Args),
     /// Relay one TCP port to another: the floor that every proxy is held against
     #[command(hide = true)]
     Relay(peers::relay::Args),
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Run(args) => macro_run::run(args),
         Verb::Idle(args) => idle::run(args),
+        Verb::Scatter(args) => scatter::run(args).map(|()| ExitCode::SUCCESS),
         Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
         Verb::Budget(args) => budget::run(args),
         Verb::Scaling(args) => scaling::run(args).map(|()| ExitCode::SUCCESS),
