@@ -13,6 +13,8 @@ pub mod session;
 mod execute;
 pub mod merge;
 
+pub mod txn;
+
 pub mod backend;
 pub mod state;
 

@@ -1,0 +1,466 @@
+//! The `_shardline` tables and every packet on them, as SQL text. The driver sends a packet
+//! as one COM_QUERY with multi-statements and reads its answers in order: a server stops at
+//! the first error, so nothing behind a refused statement runs.
+//!
+//! Prepare and decide run in the middle of a client's transaction, under whatever that
+//! session has set. So: names are qualified, texts are hexadecimal, nothing relies on
+//! `sql_mode` (what must fail fails by a duplicate key or an overflow, never by a NULL),
+//! COMMIT says NO CHAIN NO RELEASE against `completion_type`, a result set has a LIMIT
+//! against `sql_select_limit`. And nothing there takes a gap lock that outlives the packet,
+//! or one that many packets would hold in turn: inserts of locks would starve behind it.
+//! The other packets run on connections of our own, with [`CONTROL_SESSION`].
+
+use super::{
+    forget::{BATCH_MAX, Committed},
+    lock_key::{LockCheck, LockKey, LockSet},
+    outcome::{ALL, Decision},
+    recovery::SCAN_ROWS_MAX,
+    xid::{Incarnation, Xid},
+};
+use shardline_model::id::ShardId;
+use std::fmt::Write as _;
+
+/// The most shards of one distributed transaction: what `participants` holds.
+pub const PARTICIPANTS_MAX: usize = 256;
+
+/// The version of the tables that this program needs.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What a control connection is set to. READ COMMITTED: deletes of rows that are gone take
+/// no gap locks. The short wait is what [`super::outcome::AbortAnswer::Waiting`] is told by.
+pub const CONTROL_SESSION: [&str; 2] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION innodb_lock_wait_timeout = 1, SESSION autocommit = 1, \
+     SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION time_zone = '+00:00'",
+];
+
+/// Reads the version of the tables; no row, or error 1146 or 1049, means none.
+pub const READ_VERSION: &str =
+    "SELECT MAX(version) FROM _shardline.schema_version HAVING MAX(version) IS NOT NULL";
+
+/// Makes the tables of a version from those of the version before. Each statement may be
+/// repeated, so a set-up that was interrupted is just run again. DDL commits by itself.
+///
+/// - Keys are `BINARY(16)`: compared by bytes, one column for `IN` lists and ranges, and the
+///   rows of one incarnation or one lock space are one range of the primary key.
+/// - `gtx`, `branch`: `participants` are the branches' shard ids, 4 bytes each, big-endian.
+/// - `gtx.confirmed` is raised before a COMMITTED row that somebody else wrote is believed:
+///   that COMMIT waits for the replica, so what it stands on is durable too.
+/// - `branch.locks` repeats its `rlock` keys, so that forgetting deletes by primary key and
+///   `rlock` needs no second index, which each prepare would pay for.
+/// - `branch.anchor_thread` is whom to kill when the decision hangs uncommitted.
+/// - The index by age is for the scan. Times are each server's own and only say when to look.
+/// - `incarnation` has its row before the incarnation may write, so that asking for `dead`
+///   locks one row; asking for the absence of a row would lock the gap, and with many
+///   proxies deciding all the time no row could ever be inserted there.
+/// - `forgotten` is apart from it, since every decision holds a share lock on `incarnation`
+///   until it is durable, and every forgetting would wait for all of them.
+pub const SETUP: [&[&str]; SCHEMA_VERSION as usize] = [&[
+    "CREATE DATABASE IF NOT EXISTS _shardline",
+    "CREATE TABLE IF NOT EXISTS _shardline.schema_version (\
+         version INT UNSIGNED NOT NULL PRIMARY KEY) ENGINE=InnoDB",
+    "CREATE TABLE IF NOT EXISTS _shardline.gtx (\
+         xid BINARY(16) NOT NULL PRIMARY KEY, \
+         state TINYINT UNSIGNED NOT NULL, \
+         participants VARBINARY(1024) NOT NULL, \
+         decided_at DATETIME(6) NOT NULL, \
+         confirmed INT UNSIGNED NOT NULL DEFAULT 0) ENGINE=InnoDB",
+    "CREATE TABLE IF NOT EXISTS _shardline.branch (\
+         xid BINARY(16) NOT NULL PRIMARY KEY, \
+         state TINYINT UNSIGNED NOT NULL, \
+         anchor INT UNSIGNED NOT NULL, \
+         participants VARBINARY(1024) NOT NULL, \
+         anchor_thread BIGINT UNSIGNED NOT NULL, \
+         locks BLOB NOT NULL, \
+         prepared_at DATETIME(6) NOT NULL, \
+         KEY by_age (state, prepared_at)) ENGINE=InnoDB",
+    "CREATE TABLE IF NOT EXISTS _shardline.rlock (\
+         lock_key BINARY(16) NOT NULL PRIMARY KEY, \
+         xid BINARY(16) NOT NULL) ENGINE=InnoDB",
+    "CREATE TABLE IF NOT EXISTS _shardline.incarnation (\
+         id BIGINT UNSIGNED NOT NULL PRIMARY KEY, \
+         dead TINYINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+    "CREATE TABLE IF NOT EXISTS _shardline.forgotten (\
+         incarnation BIGINT UNSIGNED NOT NULL PRIMARY KEY, \
+         below BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+    "INSERT IGNORE INTO _shardline.schema_version VALUES (1)",
+]];
+
+/// `branch.state`: committed, awaiting the decision.
+pub const PREPARED: u8 = 1;
+/// `branch.state`: keeps a branch of an aborted transaction from committing later.
+pub const FENCED: u8 = 2;
+
+/// `gtx.state`.
+pub fn state_number(decision: Decision) -> u8 {
+    match decision {
+        Decision::Committed => 1,
+        Decision::Aborted => 2,
+    }
+}
+
+/// From `gtx.state`; None for what no version has written.
+pub fn decision_of(state: u8) -> Option<Decision> {
+    match state {
+        1 => Some(Decision::Committed),
+        2 => Some(Decision::Aborted),
+        _ => None,
+    }
+}
+
+/// Ends a client's transaction, whatever its session says of `completion_type`.
+pub const COMMIT: &str = "COMMIT AND NO CHAIN NO RELEASE";
+
+/// One COM_QUERY of several statements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    sql: String,
+    kinds: Vec<Part>,
+}
+
+/// What a statement of a packet is; its number of the answer tells what an error means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// BEGIN and other bookkeeping.
+    Plain,
+    /// Inserts lock rows: 1062 means that another transaction has one of them.
+    Lock,
+    /// Inserts the row that decides: 1062 means that there is one (a decision, a fence), or
+    /// that the incarnation is dead, or forgotten.
+    Decisive,
+    /// A check: 1690 means that a lock was met.
+    Check,
+    /// COMMIT: an error, or no answer, means that it may have happened.
+    Commit,
+}
+
+impl Packet {
+    fn then(mut self, part: Part, sql: &str) -> Self {
+        if !self.sql.is_empty() {
+            self.sql.push_str("; ");
+        }
+        self.sql.push_str(sql);
+        self.kinds.push(part);
+        self
+    }
+
+    /// The text.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// What is answered, in order.
+    pub fn parts(&self) -> &[Part] {
+        &self.kinds
+    }
+}
+
+/// Who a packet is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The transaction.
+    pub xid: Xid,
+    /// Its anchor.
+    pub anchor: ShardId,
+    /// Its branches, at most [`PARTICIPANTS_MAX`].
+    pub branches: &'a [ShardId],
+}
+
+/// Before an incarnation's first write on a shard, with its account.
+pub fn register(incarnation: Incarnation) -> String {
+    format!("INSERT IGNORE INTO _shardline.incarnation (id, dead) VALUES ({}, 0)", incarnation.0)
+}
+
+/// The last step of fencing.
+pub fn mark_dead(incarnation: Incarnation) -> String {
+    let id = incarnation.0;
+    format!(
+        "INSERT INTO _shardline.incarnation (id, dead) VALUES ({id}, 1) ON DUPLICATE KEY UPDATE dead = 1"
+    )
+}
+
+/// Prepare, on the branch's own connection: takes over locks of committed transactions,
+/// inserts its own, inserts the branch row, commits all of it with the data.
+pub fn prepare(names: Names<'_>, anchor_thread: u64, locks: &LockSet, freed: &[Xid]) -> Packet {
+    let mut packet = Packet::default();
+    if !locks.is_empty() {
+        if !freed.is_empty() {
+            let keys = list(locks.keys().map(|key| key.0));
+            let xids = list(freed.iter().map(|xid| xid.to_bytes()));
+            let sql = format!(
+                "DELETE FROM _shardline.rlock WHERE lock_key IN ({keys}) AND xid IN ({xids})"
+            );
+            packet = packet.then(Part::Plain, &sql);
+        }
+        let xid = hex(&names.xid.to_bytes());
+        let mut sql = "INSERT INTO _shardline.rlock (lock_key, xid) VALUES ".to_owned();
+        for (at, key) in locks.keys().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            let _ = write!(sql, "{comma}({}, {xid})", hex(&key.0));
+        }
+        packet = packet.then(Part::Lock, &sql);
+    }
+    let row = format!(
+        "{}, {PREPARED}, {}, {}, {anchor_thread}, {}, UTC_TIMESTAMP(6)",
+        hex(&names.xid.to_bytes()),
+        names.anchor.0,
+        participants(names.branches),
+        hex(&locks.to_bytes()),
+    );
+    let columns = "xid, state, anchor, participants, anchor_thread, locks, prepared_at";
+    let sql = unless_dead("branch", columns, &row, names.xid.incarnation);
+    packet.then(Part::Decisive, &sql).then(Part::Commit, COMMIT)
+}
+
+/// Decide, on the anchor's own connection.
+pub fn decide(names: Names<'_>) -> Packet {
+    let row = gtx_row(names, Decision::Committed);
+    let sql = unless_dead("gtx", GTX_COLUMNS, &row, names.xid.incarnation);
+    Packet::default().then(Part::Decisive, &sql).then(Part::Commit, COMMIT)
+}
+
+/// Abort, on a control connection to the anchor. OK: inserted. 1062: read [`truth`]. 1205:
+/// somebody holds the row uncommitted. Refused below the watermark: a transaction that is
+/// finished and forgotten is not decided again.
+pub fn abort(names: Names<'_>) -> Packet {
+    let row = gtx_row(names, Decision::Aborted);
+    let Xid { incarnation, counter } = names.xid;
+    let sql = format!(
+        "INSERT INTO _shardline.gtx ({GTX_COLUMNS}) SELECT {row} UNION ALL SELECT {row} \
+         FROM _shardline.forgotten WHERE incarnation = {} AND below > {counter} LOCK IN SHARE MODE",
+        incarnation.0
+    );
+    Packet::default().then(Part::Decisive, &sql)
+}
+
+/// After 1062 from [`abort`], on the same connection: makes sure that the row is durable,
+/// then reads it as [`read_decision`] does.
+pub fn truth(xid: Xid) -> Packet {
+    let key = hex(&xid.to_bytes());
+    let confirm = format!("UPDATE _shardline.gtx SET confirmed = confirmed + 1 WHERE xid = {key}");
+    Packet::default().then(Part::Commit, &confirm).then(Part::Plain, &read_decision(xid))
+}
+
+/// One row: `gtx.state` or NULL, `forgotten.below` or NULL, in one snapshot.
+pub fn read_decision(xid: Xid) -> String {
+    let (key, incarnation) = (hex(&xid.to_bytes()), xid.incarnation.0);
+    format!(
+        "SELECT (SELECT state FROM _shardline.gtx WHERE xid = {key}), \
+         (SELECT below FROM _shardline.forgotten WHERE incarnation = {incarnation}) LIMIT 1"
+    )
+}
+
+/// The first step of settling a branch, on a control connection. OK: it had not committed,
+/// and now never will. 1062: [`settle_read`] tells. 1205: the branch is just committing.
+pub fn fence_branch(names: Names<'_>) -> String {
+    format!(
+        "INSERT INTO _shardline.branch \
+         (xid, state, anchor, participants, anchor_thread, locks, prepared_at) \
+         VALUES ({}, {FENCED}, {}, {}, 0, '', UTC_TIMESTAMP(6))",
+        hex(&names.xid.to_bytes()),
+        names.anchor.0,
+        participants(names.branches),
+    )
+}
+
+/// The second: locks the branch row. One row (state, locks), or none: it was undone by
+/// somebody else. PREPARED: undo its changes, then [`settle_end`]; else ROLLBACK.
+pub fn settle_read(xid: Xid) -> Packet {
+    let key = hex(&xid.to_bytes());
+    let sql = format!("SELECT state, locks FROM _shardline.branch WHERE xid = {key} FOR UPDATE");
+    Packet::default().then(Part::Plain, "BEGIN").then(Part::Plain, &sql)
+}
+
+/// The last: the locks that are still its own, the row, COMMIT, all with the undone rows.
+pub fn settle_end(xid: Xid, locks: &LockSet) -> Packet {
+    let mut packet = Packet::default();
+    if !locks.is_empty() {
+        packet = packet.then(Part::Plain, &delete_locks(locks.keys(), [xid]));
+    }
+    let sql = format!("DELETE FROM _shardline.branch WHERE xid = {}", hex(&xid.to_bytes()));
+    packet.then(Part::Plain, &sql).then(Part::Commit, "COMMIT")
+}
+
+/// Forget committed branches of one shard, at most [`BATCH_MAX`]: only locks that still
+/// carry the xid of one of them, since a later writer may have taken some over.
+pub fn forget_branches(branches: &[(Xid, LockSet)]) -> Packet {
+    debug_assert!(branches.len() <= BATCH_MAX);
+    let xids = || branches.iter().map(|(xid, _)| *xid);
+    let mut packet = Packet::default().then(Part::Plain, "BEGIN");
+    if branches.iter().any(|(_, locks)| !locks.is_empty()) {
+        let keys = branches.iter().flat_map(|(_, locks)| locks.keys());
+        packet = packet.then(Part::Plain, &delete_locks(keys, xids()));
+    }
+    let sql = format!(
+        "DELETE FROM _shardline.branch WHERE xid IN ({}) AND state = {PREPARED}",
+        list(xids().map(Xid::to_bytes))
+    );
+    packet.then(Part::Plain, &sql).then(Part::Commit, "COMMIT")
+}
+
+/// Forget the decisions of one anchor and raise the watermark, both or neither.
+pub fn forget_decisions(incarnation: Incarnation, xids: &[Xid], below: u64) -> Packet {
+    let sql = format!(
+        "DELETE FROM _shardline.gtx WHERE xid IN ({}) AND state = {}",
+        list(xids.iter().map(|xid| xid.to_bytes())),
+        state_number(Decision::Committed)
+    );
+    Packet::default()
+        .then(Part::Plain, "BEGIN")
+        .then(Part::Plain, &raise_watermark(incarnation, below))
+        .then(Part::Plain, &sql)
+        .then(Part::Commit, "COMMIT")
+}
+
+/// Take away what is left of a dead incarnation: tombstones, decisions, fence rows.
+pub fn sweep(incarnation: Incarnation) -> Packet {
+    let range = range_of(incarnation);
+    Packet::default()
+        .then(Part::Plain, "BEGIN")
+        .then(Part::Plain, &raise_watermark(incarnation, ALL))
+        .then(Part::Plain, &format!("DELETE FROM _shardline.gtx WHERE {range}"))
+        .then(
+            Part::Plain,
+            &format!("DELETE FROM _shardline.branch WHERE {range} AND state = {FENCED}"),
+        )
+        .then(Part::Commit, "COMMIT")
+}
+
+/// How many branches of an incarnation are not settled: one row, one number.
+pub fn count_branches(incarnation: Incarnation) -> String {
+    let range = range_of(incarnation);
+    format!("SELECT COUNT(*) FROM _shardline.branch WHERE {range} AND state = {PREPARED}")
+}
+
+/// What keeps a guard on: one row, one number.
+pub fn count_left() -> String {
+    format!(
+        "SELECT (SELECT COUNT(*) FROM _shardline.branch WHERE state = {PREPARED}) \
+         + (SELECT COUNT(*) FROM _shardline.rlock)"
+    )
+}
+
+/// The scan for branches of others: xid, anchor, participants, anchor_thread, locks; the
+/// oldest first. A client may have set its clock (`SET timestamp`), so a time in the future
+/// counts as old; the worst that comes of it is a commit that is aborted.
+pub fn scan() -> String {
+    format!(
+        "SELECT xid, anchor, participants, anchor_thread, locks FROM _shardline.branch \
+         WHERE state = {PREPARED} AND (prepared_at < UTC_TIMESTAMP(6) - INTERVAL 2 SECOND \
+         OR prepared_at > UTC_TIMESTAMP(6) + INTERVAL 2 SECOND) \
+         ORDER BY prepared_at LIMIT {SCAN_ROWS_MAX}"
+    )
+}
+
+/// The check of one write, in the packet that also commits it: an error 1690 when a lock is
+/// there, before COMMIT is reached; an empty result otherwise. A plain read: the packet must
+/// run READ COMMITTED, where each statement sees what is committed now, and nothing is locked.
+pub fn check_or_fail(check: &LockCheck) -> String {
+    let condition = condition(check);
+    // An overflow is an error under every sql_mode, and is only met when there is a row.
+    format!("SELECT {} + LENGTH(xid) FROM _shardline.rlock WHERE {condition} LIMIT 1", u64::MAX)
+}
+
+/// The check as a control connection asks it, while the writer's own connection holds its
+/// row locks: lock_key and xid of each lock that is there.
+pub fn check_from_aside(check: &LockCheck) -> String {
+    let condition = condition(check);
+    format!("SELECT lock_key, xid FROM _shardline.rlock WHERE {condition} LIMIT {HOLDERS_MAX}")
+}
+
+/// How many locks a check names; when there are as many, there may be more.
+pub const HOLDERS_MAX: usize = 64;
+
+/// A single-shard write outside a transaction, checked and committed in one packet.
+/// `write` is one statement. When a part fails, ROLLBACK is still to be sent.
+pub fn checked_write(write: &str, check: &LockCheck) -> Packet {
+    Packet::default()
+        .then(Part::Plain, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .then(Part::Plain, "BEGIN")
+        .then(Part::Plain, write)
+        .then(Part::Check, &check_or_fail(check))
+        .then(Part::Commit, COMMIT)
+}
+
+/// The transactions of a forget batch as [`forget_branches`] takes them, for one shard.
+pub fn branches_on(shard: ShardId, batch: &[Committed]) -> Vec<(Xid, LockSet)> {
+    let all = batch.iter().flat_map(|one| one.branches.iter().map(move |branch| (one.xid, branch)));
+    all.filter(|(_, (on, _))| *on == shard).map(|(xid, (_, locks))| (xid, locks.clone())).collect()
+}
+
+/// `participants` as read back; None when it is not what a packet wrote.
+pub fn participants_of(bytes: &[u8]) -> Option<Vec<ShardId>> {
+    let (ids, rest) = bytes.as_chunks::<4>();
+    rest.is_empty().then(|| ids.iter().map(|id| ShardId(u32::from_be_bytes(*id))).collect())
+}
+
+const GTX_COLUMNS: &str = "xid, state, participants, decided_at";
+
+fn gtx_row(names: Names<'_>, decision: Decision) -> String {
+    let (xid, state) = (hex(&names.xid.to_bytes()), state_number(decision));
+    format!("{xid}, {state}, {}, UTC_TIMESTAMP(6)", participants(names.branches))
+}
+
+/// A dead incarnation makes the row a duplicate of itself: error 1062 in every `sql_mode`.
+/// The lock on its `incarnation` row is held until the COMMIT, so fencing waits for it.
+fn unless_dead(table: &str, columns: &str, row: &str, incarnation: Incarnation) -> String {
+    format!(
+        "INSERT INTO _shardline.{table} ({columns}) SELECT {row} UNION ALL SELECT {row} \
+         FROM _shardline.incarnation WHERE id = {} AND dead = 1 LOCK IN SHARE MODE",
+        incarnation.0
+    )
+}
+
+fn raise_watermark(incarnation: Incarnation, below: u64) -> String {
+    let id = incarnation.0;
+    format!(
+        "INSERT INTO _shardline.forgotten (incarnation, below) VALUES ({id}, {below}) \
+         ON DUPLICATE KEY UPDATE below = GREATEST(below, {below})"
+    )
+}
+
+fn delete_locks(
+    keys: impl IntoIterator<Item = LockKey>,
+    xids: impl IntoIterator<Item = Xid>,
+) -> String {
+    let keys = list(keys.into_iter().map(|key| key.0));
+    let xids = list(xids.into_iter().map(Xid::to_bytes));
+    format!("DELETE FROM _shardline.rlock WHERE lock_key IN ({keys}) AND xid IN ({xids})")
+}
+
+fn range_of(incarnation: Incarnation) -> String {
+    let bound = |counter| hex(&Xid { incarnation, counter }.to_bytes());
+    format!("xid BETWEEN {} AND {}", bound(0), bound(u64::MAX))
+}
+
+fn condition(check: &LockCheck) -> String {
+    let mut condition = String::new();
+    if !check.keys.is_empty() {
+        let _ = write!(condition, "lock_key IN ({})", list(check.keys.iter().map(|key| key.0)));
+    }
+    for (first, last) in &check.spaces {
+        let or = if condition.is_empty() { "" } else { " OR " };
+        let _ = write!(condition, "{or}lock_key BETWEEN {} AND {}", hex(&first.0), hex(&last.0));
+    }
+    // A statement that touches nothing meets nothing.
+    if condition.is_empty() { "1 = 0".to_owned() } else { condition }
+}
+
+fn participants(shards: &[ShardId]) -> String {
+    debug_assert!(shards.len() <= PARTICIPANTS_MAX);
+    hex(&shards.iter().flat_map(|shard| shard.0.to_be_bytes()).collect::<Vec<_>>())
+}
+
+fn list(keys: impl IntoIterator<Item = [u8; 16]>) -> String {
+    keys.into_iter().map(|key| hex(&key)).collect::<Vec<_>>().join(", ")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2 + 3);
+    text.push_str("x'");
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('\'');
+    text
+}
