@@ -19,7 +19,7 @@ struct Line {
     name: &'static str,
     sql: &'static str,
     spider_share: Option<f64>,
-    /// Medians in milliseconds, one for each peer.
+    /// Medians in milliseconds, one for each peer; not a number for one that refuses.
     medians_ms: Vec<f64>,
     /// The fastest runs.
     best_ms: Vec<f64>,
@@ -38,7 +38,8 @@ impl Report {
         });
         let (mut medians_ms, mut best_ms) = (Vec::new(), Vec::new());
         for times in sorted {
-            let at = |index: usize| times.get(index).map_or(0.0, |t| t.as_secs_f64() * 1_000.0);
+            let at =
+                |index: usize| times.get(index).map_or(f64::NAN, |t| t.as_secs_f64() * 1_000.0);
             medians_ms.push(at(times.len() / 2));
             best_ms.push(at(0));
         }
@@ -53,7 +54,8 @@ impl Report {
     /// Shardline's median as a share of Spider's.
     fn share(&self, line: &Line) -> Option<f64> {
         let (ours, spider) = (self.place(SHARDLINE)?, self.place(SPIDER)?);
-        Some(line.medians_ms[ours] / line.medians_ms[spider])
+        let share = line.medians_ms[ours] / line.medians_ms[spider];
+        share.is_finite().then_some(share)
     }
 
     /// A table of medians, with the best run in parentheses.
@@ -65,7 +67,10 @@ impl Report {
             // Writing to a String cannot fail.
             let _ = write!(text, "| {} `{}` |", line.name, line.sql);
             for (median, best) in line.medians_ms.iter().zip(&line.best_ms) {
-                let _ = write!(text, " {median:.1} ({best:.1}) |");
+                let _ = match median.is_finite() {
+                    true => write!(text, " {median:.1} ({best:.1}) |"),
+                    false => write!(text, " refused |"),
+                };
             }
             let shown = |share: Option<f64>| share.map_or("-".to_owned(), |s| format!("{s:.2}"));
             let _ = writeln!(text, " {} | {} |", shown(self.share(line)), shown(line.spider_share));
