@@ -94,7 +94,7 @@ impl Drop for Workers {
 
 impl Worker {
     fn start(number: usize, stop: Shutdown) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let handle = runtime.handle().clone();
         let thread = thread::Builder::new()
             .name(format!("proxy {number}"))

@@ -255,6 +255,10 @@ pub struct ProxyArguments {
     /// The certificate's key (PEM)
     #[arg(long, env = "SHARDLINE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Threads that serve sessions [default: half of the processors, at least one]
+    #[arg(long, value_name = "N", env = "SHARDLINE_WORKERS",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
     /// A cluster.yaml whose limits are used
     #[arg(long, env = "SHARDLINE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,

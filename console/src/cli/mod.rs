@@ -83,8 +83,3 @@ fn runtime(name: &'static str, workers: usize) -> Result<tokio::runtime::Runtime
         .build()
         .map_err(|error| Failure::new(Reason::Failed, format!("cannot start threads: {error}")))
 }
-
-/// Threads for work whose amount follows the machine's size.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2)
-}

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &ProxyArguments) -> Result<(), Failure> {
     let config = proxy_config(arguments)?;
     let telemetry = super::telemetry(&arguments.log)?;
     let control = super::runtime("control", 1)?;
-    let data = super::runtime("proxy", super::workers())?;
+    let data = super::runtime("proxy", 1)?;
     let result = control.block_on(async {
         let mut client = ClientConfig::new(arguments.meta.clone());
         client.tls = arguments.tls.files();
@@ -67,6 +67,9 @@ fn proxy_config(arguments: &ProxyArguments) -> Result<ProxyConfig, Failure> {
     let mut config = ProxyConfig::new(arguments.listen, backend);
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         config.tls = ClientTls::Files { certificate: certificate.clone(), key: key.clone() };
+    }
+    if let Some(workers) = arguments.workers {
+        config.workers = workers.into();
     }
     if let Some(version) = &arguments.server_version {
         config.server_version.clone_from(version);

@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &UpArguments) -> Result<(), Failure> {
         load: arguments.load,
     };
     let control = super::runtime("control", 2)?;
-    let data = super::runtime("proxy", super::workers())?;
+    let data = super::runtime("proxy", 1)?;
     let result = control.block_on(cluster.run(data.handle().clone()));
     data.shutdown_timeout(Duration::from_secs(1));
     control.shutdown_timeout(Duration::from_secs(1));

@@ -243,8 +243,8 @@ async fn connections_carry_large_packets_and_give_memory_back() {
     let receiving = async {
         assert_eq!(receiver.read_packet().await.unwrap(), &b"small"[..]);
         assert!(receiver.read_packet().await.unwrap() == large);
-        assert_eq!(receiver.read_command().await.unwrap(), &b"after"[..]);
-        assert_eq!(receiver.read_command().await.unwrap(), &b"r"[..]);
+        assert_eq!(&*receiver.read_command().await.unwrap(), b"after");
+        assert_eq!(&*receiver.read_command().await.unwrap(), b"r");
     };
     tokio::join!(sending, receiving);
     drop(sender);
