@@ -35,6 +35,23 @@ pub fn programs() -> Result<Programs> {
     Ok(Programs::find(None, &Programs::default_folders())?)
 }
 
+/// The programs of a MySQL LTS server: what `SHARDLINE_MYSQLD` names, or what is installed in
+/// `~/.cache/shardline/mysql-lts`. `None`, said aloud, where there is none.
+pub fn mysql_programs() -> Result<Option<Programs>> {
+    let named = std::env::var_os("SHARDLINE_MYSQLD").map(PathBuf::from);
+    let usual = || {
+        let home = PathBuf::from(std::env::var_os("HOME")?);
+        Some(home.join(".cache/shardline/mysql-lts/bin/mysqld")).filter(|path| path.is_file())
+    };
+    let Some(server) = named.or_else(usual) else {
+        eprintln!(
+            "NOT TESTED on MySQL: no server in SHARDLINE_MYSQLD or ~/.cache/shardline/mysql-lts"
+        );
+        return Ok(None);
+    };
+    Ok(Some(Programs::find(Some(&server), &[])?))
+}
+
 /// The data folder that all servers are copied from, made once for a machine and version.
 fn template(programs: &Programs) -> Result<Template> {
     let user = rustix::process::geteuid().as_raw();
@@ -69,7 +86,17 @@ impl Server {
         server_id: u32,
         environment: Vec<(OsString, OsString)>,
     ) -> Result<Self> {
-        let (programs, folder, port) = (programs()?, Folder::new()?, Port::take()?);
+        Self::start_of(programs()?, tuning, server_id, environment).await
+    }
+
+    /// Starts a fresh server of these programs, such as a MySQL's.
+    pub async fn start_of(
+        programs: Programs,
+        tuning: ServerTuning,
+        server_id: u32,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self> {
+        let (folder, port) = (Folder::new()?, Port::take()?);
         let settings = ServerSettings {
             data_dir: folder.path().join("data"),
             socket: folder.path().join("server.sock"),

@@ -19,7 +19,7 @@ pub(super) fn read(
 ) -> Result<(), DecodeError> {
     let is_text = match family {
         Family::Mariadb => is_text_or_geometry,
-        Family::Mysql => is_text,
+        Family::Mysql => is_text_or_vector,
     };
     while !reader.is_empty() {
         let kind = reader.u8(FIELD)?;
@@ -60,6 +60,11 @@ fn is_text(column: &Column) -> bool {
 /// MariaDB counts geometries among the columns with a character set.
 fn is_text_or_geometry(column: &Column) -> bool {
     is_text(column) || is_geometry(column)
+}
+
+/// MySQL counts vectors.
+fn is_text_or_vector(column: &Column) -> bool {
+    is_text(column) || is_vector(column)
 }
 
 fn is_set(column: &Column) -> bool {
