@@ -4,4 +4,5 @@ mod binlog;
 mod placement;
 mod servers;
 mod sysbench;
+mod txn_sql;
 mod up;

@@ -111,6 +111,9 @@ pub fn decision_of(state: u8) -> Option<Decision> {
 /// Ends a client's transaction, whatever its session says of `completion_type`.
 pub const COMMIT: &str = "COMMIT AND NO CHAIN NO RELEASE";
 
+/// The same for what is given up; a plain ROLLBACK would begin anew under CHAIN.
+pub const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
+
 /// One COM_QUERY of several statements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
@@ -372,7 +375,7 @@ pub fn check_from_aside(check: &LockCheck) -> String {
 pub const HOLDERS_MAX: usize = 64;
 
 /// A single-shard write outside a transaction, checked and committed in one packet.
-/// `write` is one statement. When a part fails, ROLLBACK is still to be sent.
+/// `write` is one statement. When a part fails, [`ROLLBACK`] is still to be sent.
 pub fn checked_write(write: &str, check: &LockCheck) -> Packet {
     Packet::default()
         .then(Part::Plain, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
