@@ -13,9 +13,9 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Default number of cached plans.
-pub const PLANS_MAX: usize = 10_000;
+pub const PLANS_MAX: usize = 32_768;
 /// Default size of the plan cache in bytes.
-pub const PLAN_BYTES_MAX: usize = 64 << 20;
+pub const PLAN_BYTES_MAX: usize = 128 << 20;
 /// What a template weighs beside its text: a generous estimate, since plans are not measured.
 const TEMPLATE_BYTES: usize = 2_048;
 /// Statements with a longer normalised text are planned each time.
