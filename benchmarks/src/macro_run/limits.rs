@@ -46,7 +46,7 @@ impl Line {
             Limit::AtLeast(limit) => format!("at least {limit:.2}"),
         };
         match self.found {
-            Some(found) => format!("{verdict}: {} is {found:.2}, {limit}", self.what),
+            Some(found) => format!("{verdict}: {} is {found:.3}, {limit}", self.what),
             None => format!("{verdict}: {}, {limit}", self.what),
         }
     }
