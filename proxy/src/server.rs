@@ -371,7 +371,8 @@ async fn serve(
     };
     let users = CatalogUsers(shared.meta.catalog());
     let login = server::accept(stream, id, &shared.wire, &users);
-    let Some(accepted) = shutdown.or(login).await else { return };
+    // Apart, so that the session does not keep the room that its login took.
+    let Some(accepted) = Box::pin(shutdown.or(login)).await else { return };
     let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -394,7 +395,7 @@ async fn serve(
     match Session::new(shared.clone(), admitted) {
         Ok(mut session) => {
             if session.welcome().await.is_ok() {
-                session.run().await;
+                Box::pin(session.run()).await;
             }
         }
         Err(refused) => {

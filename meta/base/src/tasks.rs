@@ -77,6 +77,8 @@ impl Tasks {
     {
         let id = self.group.register(name.into());
         let ending = Ending { group: self.group.clone(), id, policy, finished: false };
+        // Boxed: an async block would keep room for it twice.
+        let work = Box::pin(work);
         let task = async move {
             work.await;
             ending.finish();

@@ -422,6 +422,12 @@ impl BackendConnection {
         }
     }
 
+    /// The number of the statement of this text, if it was prepared here under a state like
+    /// `wanted`, which may still have to be applied. Allocates nothing.
+    pub fn prepared(&mut self, sql: &[u8], wanted: &SessionState) -> Option<u32> {
+        self.statements.find(sql, wanted).map(|statement| statement.id)
+    }
+
     /// The statement of this text, if it is prepared here under the applied state.
     pub fn statement(&mut self, sql: &[u8]) -> Option<Arc<BackendStatement>> {
         self.statements.find(sql, &self.applied).cloned()

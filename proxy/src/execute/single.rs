@@ -90,7 +90,7 @@ impl Session {
                     return self.answered(connection, &run, forwarded).await;
                 }
                 Attempt::Told(error) => {
-                    self.leave(connection, access, true).await?;
+                    Box::pin(self.leave(connection, access, true)).await?;
                     return Err(error.into());
                 }
                 Attempt::Lost(reason, sent) => {
@@ -102,7 +102,8 @@ impl Session {
                     if retry {
                         continue;
                     }
-                    let failure = self.lost(run.shard, access, BackendFailure::Lost(reason)).await;
+                    let lost = self.lost(run.shard, access, BackendFailure::Lost(reason));
+                    let failure = Box::pin(lost).await;
                     return Err(match sent {
                         Sent::Nothing | Sent::Packets => failure,
                         Sent::Broken => {
@@ -145,8 +146,17 @@ impl Session {
     ) -> Result<(), BackendFailure> {
         let mut number = 0;
         if let Some(sql) = outgoing.needs_preparation() {
-            connection.apply(&self.state).await?;
-            number = connection.prepare(sql).await?.id;
+            number = match connection.prepared(sql, &self.state) {
+                Some(number) => number,
+                None => {
+                    Box::pin(async {
+                        connection.apply(&self.state).await?;
+                        connection.prepare(sql).await
+                    })
+                    .await?
+                    .id
+                }
+            };
         }
         let entry = self.queue_entry(connection, access).await?;
         outgoing.queue(connection, number)?;
@@ -173,7 +183,8 @@ impl Session {
             let relayed = relay.run(connection.wire(), client, kill, interrupt).await;
             relayed.map(|(end, error)| Forwarded { end, held: None, error })
         } else {
-            let relayed = relay.run_numbered(connection.wire(), client, kill, interrupt).await;
+            let relayed = relay.run_numbered(connection.wire(), client, kill, interrupt);
+            let relayed = Box::pin(relayed).await;
             relayed.map(|(end, payload)| {
                 let error = ErrPacket::decode(&payload).ok().filter(|_| end.kind == EndKind::Err);
                 Forwarded { end, held: Some(payload), error }
@@ -217,13 +228,13 @@ impl Session {
         }
         self.note_result(run, &end);
         if end.warnings > 0 && !failed {
-            self.fetch_warnings(&mut connection, end.warnings).await;
+            Box::pin(self.fetch_warnings(&mut connection, end.warnings)).await;
         }
         if run.traits.pins_session {
             self.branches.pin(run.shard);
         }
         if run.traits.assigns_variables && !failed {
-            self.read_back_variables(&mut connection, run.outgoing.sql()).await?;
+            Box::pin(self.read_back_variables(&mut connection, run.outgoing.sql())).await?;
         }
         self.leave(connection, run.access(), failed).await?;
         if failed { Err(Failure::Answered) } else { Ok(()) }

@@ -9,7 +9,7 @@ use super::{
     transaction::{Access, Answer, Finish, Next, Verb},
 };
 use crate::{
-    backend::{BackendConnection, BackendError, PooledConnection},
+    backend::{BackendConnection, BackendError, PooledConnection, Wanted},
     error::SqlError,
     execute::{
         relay::{Interruption, interruption},
@@ -79,6 +79,15 @@ impl Session {
         if let Some(idle) = shared.pools.try_checkout(shard, wanted) {
             return Ok(idle);
         }
+        Box::pin(self.new_connection(shard, wanted)).await
+    }
+
+    async fn new_connection(
+        &mut self,
+        shard: ShardId,
+        wanted: Wanted,
+    ) -> Result<PooledConnection, Failure> {
+        let shared = self.shared.clone();
         let pools = &shared.pools;
         let waiting = Instant::now();
         let checkout = pools.checkout(shard, wanted);
@@ -119,8 +128,11 @@ impl Session {
         // the state is known to be applied. With BEGIN between them it can.
         let undoable = self.transaction.is_explicit();
         if connection.is_restoring() && access == Access::Write && !undoable {
-            connection.flush().await?;
-            connection.finish_restore().await?;
+            Box::pin(async {
+                connection.flush().await?;
+                connection.finish_restore().await
+            })
+            .await?;
         }
         let preamble = self.transaction.preamble(connection.shard());
         for sql in &preamble {
@@ -132,6 +144,19 @@ impl Session {
     /// Reads the answers to what [`Session::queue_entry`] queued. The statement's own
     /// answer is next.
     pub(crate) async fn read_entry(
+        &mut self,
+        connection: &mut BackendConnection,
+        entry: Entry,
+    ) -> Result<(), BackendFailure> {
+        if !connection.is_restoring() && entry.preamble == 0 {
+            connection.finish_restore().await?;
+            connection.response_resumes();
+            return Ok(());
+        }
+        Box::pin(self.read_preamble(connection, entry)).await
+    }
+
+    async fn read_preamble(
         &mut self,
         connection: &mut BackendConnection,
         entry: Entry,
@@ -164,7 +189,7 @@ impl Session {
             return match self.transaction.lost(shard) {
                 Some(finish) => {
                     // A failure closes the connection, which rolls back too.
-                    let _ = self.finish(finish).await;
+                    let _ = Box::pin(self.finish(finish)).await;
                     let reason = "it did not take the session's settings";
                     Err(SqlError::transaction_lost(&name, reason).into())
                 }
@@ -173,8 +198,8 @@ impl Session {
         }
         if failed && self.transaction.is_transactional() {
             // An ERR packet has no status flags: ask whether the transaction still lives.
-            if let Err(error) = connection.ping().await {
-                return Err(self.lost(shard, access, error).await);
+            if let Err(error) = Box::pin(connection.ping()).await {
+                return Err(Box::pin(self.lost(shard, access, error)).await);
             }
         }
         let answer = Answer { in_transaction: connection.in_transaction(), failed };
@@ -186,7 +211,7 @@ impl Session {
                 if self.branches.pinned == Some(shard) {
                     self.branches.put(connection);
                 }
-                self.finish(finish).await?;
+                Box::pin(self.finish(finish)).await?;
             }
         }
         Ok(())

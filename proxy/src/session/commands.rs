@@ -26,7 +26,7 @@ impl Session {
             Command::StmtPrepare(sql) => {
                 self.registration.begin("Prepare", sql);
                 self.diagnostics.clear();
-                self.prepare(sql).await
+                Box::pin(self.prepare(sql)).await
             }
             Command::StmtExecute { statement_id, payload } => {
                 self.execute(statement_id, payload).await
@@ -63,7 +63,7 @@ impl Session {
                 self.client.connection.queue_packet(line.as_bytes());
                 Ok(())
             }
-            Command::FieldList { table, .. } => self.field_list(table).await,
+            Command::FieldList { table, .. } => Box::pin(self.field_list(table)).await,
             Command::ProcessKill(id) => {
                 self.kill(u64::from(id), Kill::Connection)?;
                 self.answer_ok()
@@ -73,10 +73,10 @@ impl Session {
             }
             Command::SetOption(option) => self.set_option(option),
             Command::ResetConnection => {
-                self.reset().await?;
+                Box::pin(self.reset()).await?;
                 self.answer_ok()
             }
-            Command::ChangeUser(rest) => self.change_user(rest).await,
+            Command::ChangeUser(rest) => Box::pin(self.change_user(rest)).await,
             Command::Debug => Err(SqlError::unknown_command(payload[0]).into()),
             Command::Unknown(code) => Err(SqlError::unknown_command(code).into()),
         }

@@ -207,15 +207,17 @@ impl Session {
                 self.registration.kill.rearm();
                 Ok(command)
             }
-            Event::Command(Err(ConnectionError::Frame(error))) => Err(self.bad_frame(error).await),
+            Event::Command(Err(ConnectionError::Frame(error))) => {
+                Err(Box::pin(self.bad_frame(error)).await)
+            }
             Event::Command(Err(error)) => Err(error.into()),
             Event::Killed => {
                 self.client.connection.set_sequence(0);
-                Err(self.goodbye(SqlError::connection_killed()).await)
+                Err(Box::pin(self.goodbye(SqlError::connection_killed())).await)
             }
             Event::Drained => {
                 self.client.connection.set_sequence(0);
-                Err(self.goodbye(SqlError::shutting_down()).await)
+                Err(Box::pin(self.goodbye(SqlError::shutting_down())).await)
             }
             Event::Idle => Err(ClientLost::Idle),
         }

@@ -56,7 +56,7 @@ impl Session {
             // A text that cannot be read is refused by the router, with the reason.
             let pieces = Lexer::split(sql, self.mode).unwrap_or_default();
             if pieces.len() > 1 {
-                return self.several(sql, &pieces).await;
+                return Box::pin(self.several(sql, &pieces)).await;
             }
         }
         self.text(sql, Position::Only).await
@@ -93,22 +93,24 @@ impl Session {
         }
         let plan = match planned {
             Ok(plan) => plan,
-            Err(error) => return Err(self.refusal(error, statement.sql, &catalog).await),
+            Err(error) => return Err(Box::pin(self.refusal(error, statement.sql, &catalog)).await),
         };
         self.shared.metrics.planned(&plan);
         match plan {
             Plan::Single(single) => self.single(&single, statement, &catalog).await,
             Plan::Scatter(scatter) => {
-                self.run_scatter(&scatter, statement.protocol, statement.position).await
+                let (protocol, position) = (statement.protocol, statement.position);
+                Box::pin(self.run_scatter(&scatter, protocol, position)).await
             }
             Plan::Write(write) => self.write(&write, statement).await,
-            Plan::Ddl(ddl) => self.ddl(&ddl, statement.position).await,
+            Plan::Ddl(ddl) => Box::pin(self.ddl(&ddl, statement.position)).await,
             Plan::Session(session) => {
                 let (protocol, position) = (statement.protocol, statement.position);
-                self.session_statement(session, statement.sql, protocol, position).await
+                Box::pin(self.session_statement(session, statement.sql, protocol, position)).await
             }
             Plan::Refuse(refusal) => {
-                Err(self.refusal(SqlError::refused(&refusal), statement.sql, &catalog).await)
+                let error = SqlError::refused(&refusal);
+                Err(Box::pin(self.refusal(error, statement.sql, &catalog)).await)
             }
         }
     }
@@ -182,7 +184,7 @@ impl Session {
                 Ok(plan) => return Ok(plan),
                 Err(BindError::Refused(refusal)) => return Err(SqlError::refused(&refusal)),
                 Err(BindError::NeedsIds { table, count }) if ids.is_none() => {
-                    ids = Some(self.shared.sequences.take(table, count).await?);
+                    ids = Some(Box::pin(self.shared.sequences.take(table, count)).await?);
                 }
                 Err(BindError::NeedsIds { .. }) => {
                     return Err(SqlError::internal("a statement asked twice for sequence numbers"));
@@ -198,7 +200,7 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<(), Failure> {
         if let InsertId::Explicit { high, table, .. } = single.insert_id {
-            self.shared.sequences.advance(table, high).await?;
+            Box::pin(self.shared.sequences.advance(table, high)).await?;
         }
         let outgoing = outgoing(single, &statement);
         let run = |shard| SingleRun {
@@ -240,10 +242,10 @@ impl Session {
 
     async fn write(&mut self, write: &Write, statement: Statement<'_>) -> Result<(), Failure> {
         if let InsertId::Explicit { high, table, .. } = write.insert_id {
-            self.shared.sequences.advance(table, high).await?;
+            Box::pin(self.shared.sequences.advance(table, high)).await?;
         }
         let [part] = write.parts.as_slice() else {
-            return self.run_write(write, statement.position).await;
+            return Box::pin(self.run_write(write, statement.position)).await;
         };
         let traits = Traits { writes: true, ..Traits::default() };
         let run = SingleRun {
