@@ -15,10 +15,10 @@ const SCATTER_ALLOCATIONS_MAX: u64 = 60;
 
 /// Allocations of one execution of a statement that is in the cache.
 fn allocations(sql: &str, params: Option<&[Literal<'_>]>) -> (u64, Plan) {
-    let mut session = Session::new().unwrap();
-    let mut plan = session.route(sql, params).unwrap();
+    let mut session = Session::new().expect("the catalog is within the limits");
+    let mut plan = session.route(sql, params).expect("the statement is routed");
     for _ in 0..ROUNDS {
-        plan = session.route(sql, params).unwrap();
+        plan = session.route(sql, params).expect("the statement is routed");
     }
     let counted = measure(|| {
         for _ in 0..ROUNDS {
@@ -43,10 +43,10 @@ fn a_prepared_hit_for_one_shard_allocates_nothing() {
     let id = Literal::Integer(50_123);
     let text = |text: &'static str| Literal::Text(text.into());
     let cases: [(&str, &[Literal<'_>]); 5] = [
-        (POINT_PREPARED, &[id.clone()]),
-        ("UPDATE sbtest1 SET k=k+1 WHERE id=?", &[id.clone()]),
+        (POINT_PREPARED, std::slice::from_ref(&id)),
+        ("UPDATE sbtest1 SET k=k+1 WHERE id=?", std::slice::from_ref(&id)),
         ("UPDATE sbtest1 SET c=? WHERE id=?", &[text("83868641912"), id.clone()]),
-        ("DELETE FROM sbtest1 WHERE id=?", &[id.clone()]),
+        ("DELETE FROM sbtest1 WHERE id=?", std::slice::from_ref(&id)),
         (
             "INSERT INTO sbtest1 (id, k, c, pad) VALUES (?, ?, ?, ?)",
             &[id.clone(), id.clone(), text("83868641912"), text("67847967377")],

@@ -29,7 +29,7 @@ fn key_text(account: Account) -> Vec<u8> {
 }
 
 /// The lock of an account's key.
-pub fn lock_of(account: Account) -> LockKey {
+pub(crate) fn lock_of(account: Account) -> LockKey {
     LockKey::of_key(SPACE, &key_text(account))
 }
 
@@ -39,7 +39,7 @@ fn keys_of(changes: &Changes) -> Vec<LockKey> {
 
 impl Proxy {
     /// One client, for ever.
-    pub async fn serve_client(self) {
+    pub(crate) async fn serve_client(self) {
         loop {
             self.engine.sleep(self.engine.between(2 * MS, 60 * MS)).await;
             if self.draining.get() {

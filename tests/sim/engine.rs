@@ -14,19 +14,19 @@ use std::{
 };
 
 /// Microseconds since the run's beginning.
-pub type Micros = u64;
-pub const MS: Micros = 1_000;
-pub const SECOND: Micros = 1_000_000;
+pub(crate) type Micros = u64;
+pub(crate) const MS: Micros = 1_000;
+pub(crate) const SECOND: Micros = 1_000_000;
 
 /// Steps of one run: a run that needs more does not end.
 const STEPS_MAX: u64 = 3_000_000;
 
-pub type TaskId = u64;
+pub(crate) type TaskId = u64;
 /// A process: what stops and dies together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Process(pub u64);
+pub(crate) struct Process(pub u64);
 /// Never stopped: the network, the disturbances.
-pub const NATURE: Process = Process(0);
+pub(crate) const NATURE: Process = Process(0);
 
 type Body = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -49,7 +49,7 @@ struct State {
 
 /// A handle to the run.
 #[derive(Clone)]
-pub struct Engine {
+pub(crate) struct Engine {
     state: Rc<RefCell<State>>,
     random: Rc<RefCell<Random>>,
     log: Rc<RefCell<Option<Vec<String>>>>,
@@ -58,7 +58,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(seed: u64, logging: bool) -> Self {
+    pub(crate) fn new(seed: u64, logging: bool) -> Self {
         Self {
             state: Rc::default(),
             random: Rc::new(RefCell::new(Random::new(seed))),
@@ -68,54 +68,58 @@ impl Engine {
         }
     }
 
-    pub fn now(&self) -> Micros {
+    pub(crate) fn now(&self) -> Micros {
         self.state.borrow().now
     }
 
     /// The time as the machines take it.
-    pub fn instant(&self) -> Instant {
+    pub(crate) fn instant(&self) -> Instant {
         self.origin + Duration::from_micros(self.now())
     }
 
     /// From the machines' time to the run's.
-    pub fn micros(&self, at: Instant) -> Micros {
+    pub(crate) fn micros(&self, at: Instant) -> Micros {
         at.saturating_duration_since(self.origin).as_micros() as u64
     }
 
-    pub fn below(&self, end: u64) -> u64 {
+    pub(crate) fn below(&self, end: u64) -> u64 {
         self.random.borrow_mut().below(end)
     }
 
-    pub fn between(&self, from: u64, to: u64) -> u64 {
+    pub(crate) fn between(&self, from: u64, to: u64) -> u64 {
         self.random.borrow_mut().between(from, to)
     }
 
-    pub fn per_mille(&self, chance: u64) -> bool {
+    pub(crate) fn per_mille(&self, chance: u64) -> bool {
         self.random.borrow_mut().per_mille(chance)
     }
 
     /// A line of the event log; the text is made only when there is a log.
-    pub fn log(&self, text: impl FnOnce() -> String) {
+    pub(crate) fn log(&self, text: impl FnOnce() -> String) {
         if let Some(log) = &mut *self.log.borrow_mut() {
             log.push(format!("{:>12.6} {}", self.now() as f64 / 1e6, text()));
         }
     }
 
-    pub fn take_log(&self) -> Vec<String> {
+    pub(crate) fn take_log(&self) -> Vec<String> {
         self.log.borrow_mut().take().unwrap_or_default()
     }
 
-    pub fn new_process(&self) -> Process {
+    pub(crate) fn new_process(&self) -> Process {
         Process(self.next_number())
     }
 
-    pub fn next_number(&self) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         let mut state = self.state.borrow_mut();
         state.last += 1;
         state.last
     }
 
-    pub fn spawn(&self, process: Process, body: impl Future<Output = ()> + 'static) -> TaskId {
+    pub(crate) fn spawn(
+        &self,
+        process: Process,
+        body: impl Future<Output = ()> + 'static,
+    ) -> TaskId {
         let id = self.next_number();
         let task = Task { process, body: Some(Box::pin(body)) };
         self.state.borrow_mut().tasks.insert(id, task);
@@ -123,7 +127,7 @@ impl Engine {
         id
     }
 
-    pub fn wake(&self, id: TaskId) {
+    pub(crate) fn wake(&self, id: TaskId) {
         let mut state = self.state.borrow_mut();
         let Some(process) = state.tasks.get(&id).map(|task| task.process) else { return };
         if state.stopped.contains(&process) {
@@ -134,12 +138,12 @@ impl Engine {
     }
 
     /// SIGSTOP.
-    pub fn stop(&self, process: Process) {
+    pub(crate) fn stop(&self, process: Process) {
         self.state.borrow_mut().stopped.insert(process);
     }
 
     /// SIGCONT.
-    pub fn resume(&self, process: Process) {
+    pub(crate) fn resume(&self, process: Process) {
         let mut state = self.state.borrow_mut();
         state.stopped.remove(&process);
         let held: Vec<_> = state.held.iter().filter(|(of, _)| *of == process).copied().collect();
@@ -149,18 +153,18 @@ impl Engine {
         }
     }
 
-    pub fn is_stopped(&self, process: Process) -> bool {
+    pub(crate) fn is_stopped(&self, process: Process) -> bool {
         self.state.borrow().stopped.contains(&process)
     }
 
     /// Ends a task that is not the one that runs.
-    pub fn end_task(&self, id: TaskId) {
+    pub(crate) fn end_task(&self, id: TaskId) {
         let ended = self.state.borrow_mut().tasks.remove(&id);
         drop(ended);
     }
 
     /// kill -9; never the process that runs.
-    pub fn kill(&self, process: Process) {
+    pub(crate) fn kill(&self, process: Process) {
         let mut state = self.state.borrow_mut();
         state.stopped.remove(&process);
         let mine = |task: &Task| task.process == process;
@@ -172,12 +176,12 @@ impl Engine {
     }
 
     /// Nothing more runs.
-    pub fn halt(&self) {
+    pub(crate) fn halt(&self) {
         self.halted.set(true);
     }
 
     /// Runs until halted or until nothing is left to do; false when it does not end.
-    pub fn run(&self) -> bool {
+    pub(crate) fn run(&self) -> bool {
         let mut steps = 0;
         while !self.halted.get() {
             let Some(id) = self.next_task() else { return true };
@@ -209,7 +213,7 @@ impl Engine {
     }
 
     /// Drops all that is left: bodies hold handles to the engine.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let tasks = std::mem::take(&mut self.state.borrow_mut().tasks);
         drop(tasks);
     }
@@ -235,7 +239,7 @@ impl Engine {
         self.state.borrow().current
     }
 
-    pub async fn sleep(&self, time: Micros) {
+    pub(crate) async fn sleep(&self, time: Micros) {
         let until = self.now() + time;
         let mut set = false;
         poll_fn(|_| {
@@ -252,7 +256,7 @@ impl Engine {
 
     /// Waits until `ready` gives something, asked whenever one of `waiters` is woken; None
     /// at `until`.
-    pub async fn wait<T>(
+    pub(crate) async fn wait<T>(
         &self,
         until: Option<Micros>,
         mut ready: impl FnMut(TaskId) -> Option<T>,
@@ -277,7 +281,7 @@ impl Engine {
 }
 
 /// An unbounded queue with one reader; a run is bounded as a whole.
-pub struct Mailbox<T> {
+pub(crate) struct Mailbox<T> {
     engine: Engine,
     queue: Rc<RefCell<(VecDeque<T>, Option<TaskId>)>>,
 }
@@ -289,11 +293,11 @@ impl<T> Clone for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    pub fn new(engine: &Engine) -> Self {
+    pub(crate) fn new(engine: &Engine) -> Self {
         Self { engine: engine.clone(), queue: Rc::new(RefCell::new((VecDeque::new(), None))) }
     }
 
-    pub fn send(&self, value: T) {
+    pub(crate) fn send(&self, value: T) {
         let reader = {
             let mut queue = self.queue.borrow_mut();
             queue.0.push_back(value);
@@ -304,7 +308,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    pub async fn receive(&self) -> T {
+    pub(crate) async fn receive(&self) -> T {
         loop {
             if let Some(value) = self.receive_until(None).await {
                 return value;
@@ -313,7 +317,7 @@ impl<T> Mailbox<T> {
     }
 
     /// None at `until`.
-    pub async fn receive_until(&self, until: Option<Micros>) -> Option<T> {
+    pub(crate) async fn receive_until(&self, until: Option<Micros>) -> Option<T> {
         self.engine
             .wait(until, |task| {
                 let mut queue = self.queue.borrow_mut();

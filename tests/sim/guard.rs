@@ -26,7 +26,7 @@ struct State {
 }
 
 #[derive(Clone)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     engine: Engine,
     state: Rc<RefCell<State>>,
     events: Mailbox<Event>,
@@ -37,12 +37,12 @@ fn id(incarnation: Incarnation) -> ProxyId {
 }
 
 impl Catalog {
-    pub fn new(engine: &Engine) -> Self {
+    pub(crate) fn new(engine: &Engine) -> Self {
         Self { engine: engine.clone(), state: Rc::default(), events: Mailbox::new(engine) }
     }
 
     /// The controller.
-    pub async fn control(self, network: Network, rules: Rules) {
+    pub(crate) async fn control(self, network: Network, rules: Rules) {
         let shards = network.servers.iter().map(|server| server.id);
         let (mut guard, _) = Guard::resume(self.engine.instant(), GuardState::Off, shards, rules);
         loop {
@@ -65,27 +65,27 @@ impl Catalog {
     }
 
     /// A new proxy starts from what is published.
-    pub fn join(&self, incarnation: Incarnation) {
+    pub(crate) fn join(&self, incarnation: Incarnation) {
         let mut state = self.state.borrow_mut();
         let published = state.published;
         state.known.insert(id(incarnation), published);
     }
 
-    pub fn fenced(&self, incarnation: Incarnation) {
+    pub(crate) fn fenced(&self, incarnation: Incarnation) {
         self.state.borrow_mut().known.remove(&id(incarnation));
         self.events.send(Event::Fenced(id(incarnation)));
     }
 
-    pub fn want(&self) {
+    pub(crate) fn want(&self) {
         self.events.send(Event::Wanted);
     }
 
-    pub fn known_to(&self, incarnation: Incarnation) -> GuardState {
+    pub(crate) fn known_to(&self, incarnation: Incarnation) -> GuardState {
         self.state.borrow().known.get(&id(incarnation)).copied().unwrap_or_default()
     }
 
     /// A proxy's watch: it sees changes late, and acknowledges when it may.
-    pub async fn watch(&self, proxy: Proxy) {
+    pub(crate) async fn watch(&self, proxy: Proxy) {
         let mut acknowledged = GuardState::Off;
         loop {
             let published = self.state.borrow().published;
@@ -106,7 +106,7 @@ impl Catalog {
 }
 
 /// The supervisor's and the metadata service's part of a run share this.
-pub fn spawn(catalog: &Catalog, network: &Network, rules: Rules, _oracle: &Oracle) {
+pub(crate) fn spawn(catalog: &Catalog, network: &Network, rules: Rules, _oracle: &Oracle) {
     let body = catalog.clone().control(network.clone(), rules);
     network.engine.spawn(NATURE, body);
 }

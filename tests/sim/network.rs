@@ -18,7 +18,7 @@ const PATIENCE: Micros = 3 * SECOND;
 const CONTROL_PATIENCE: Micros = 1_500 * MS;
 
 #[derive(Clone)]
-pub struct Network {
+pub(crate) struct Network {
     pub engine: Engine,
     pub servers: Rc<Vec<Server>>,
     /// How many packets in a thousand meet trouble.
@@ -29,7 +29,7 @@ pub struct Network {
 /// A connection and whose it is.
 type Owned = (Process, Rc<Connection>);
 
-pub struct Connection {
+pub(crate) struct Connection {
     engine: Engine,
     trouble: Rc<Cell<u64>>,
     inbox: Mailbox<Request>,
@@ -39,7 +39,7 @@ pub struct Connection {
 }
 
 impl Network {
-    pub fn new(engine: &Engine, servers: Vec<Server>, trouble: u64) -> Self {
+    pub(crate) fn new(engine: &Engine, servers: Vec<Server>, trouble: u64) -> Self {
         Self {
             engine: engine.clone(),
             servers: Rc::new(servers),
@@ -48,11 +48,11 @@ impl Network {
         }
     }
 
-    pub fn server(&self, shard: ShardId) -> &Server {
+    pub(crate) fn server(&self, shard: ShardId) -> &Server {
         &self.servers[shard.0 as usize - 1]
     }
 
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         owner: Process,
         shard: ShardId,
@@ -79,7 +79,12 @@ impl Network {
     }
 
     /// One packet on a connection of its own. None: no answer.
-    pub async fn control(&self, owner: Process, shard: ShardId, packet: Packet) -> Option<Reply> {
+    pub(crate) async fn control(
+        &self,
+        owner: Process,
+        shard: ShardId,
+        packet: Packet,
+    ) -> Option<Reply> {
         if self.engine.per_mille(self.trouble.get() / 2) {
             self.repeat(shard, packet.clone());
         }
@@ -105,7 +110,7 @@ impl Network {
     }
 
     /// A process is gone: the servers learn it sooner or later.
-    pub fn lost_client(&self, process: Process) {
+    pub(crate) fn lost_client(&self, process: Process) {
         let open = std::mem::take(&mut *self.open.borrow_mut());
         let (gone, kept): (Vec<_>, Vec<_>) = open.into_iter().partition(|(of, _)| *of == process);
         *self.open.borrow_mut() = kept;
@@ -116,7 +121,7 @@ impl Network {
 }
 
 impl Connection {
-    pub async fn request(&self, packet: Packet) -> Answer {
+    pub(crate) async fn request(&self, packet: Packet) -> Answer {
         self.request_within(packet, PATIENCE).await
     }
 
@@ -170,7 +175,7 @@ impl Connection {
     }
 
     /// Closed by the client; a half-open one is noticed by the server much later.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         if self.broken.replace(true) {
             return;
         }

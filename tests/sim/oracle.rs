@@ -14,11 +14,11 @@ use std::{
     rc::Rc,
 };
 
-pub type Account = u32;
+pub(crate) type Account = u32;
 
 /// The invariants, by their numbers; 0 is the money itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Invariant {
+pub(crate) enum Invariant {
     MoneyIsConstant,
     DecisionIsFinal,
     CommittedEverywhere,
@@ -31,19 +31,19 @@ pub enum Invariant {
 }
 
 #[derive(Clone, Debug)]
-pub struct Violation {
+pub(crate) struct Violation {
     pub invariant: Invariant,
     pub text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BranchTruth {
+pub(crate) enum BranchTruth {
     Applied,
     Undone,
 }
 
 #[derive(Default)]
-pub struct Truth {
+pub(crate) struct Truth {
     pub decisions: BTreeMap<Xid, Decision>,
     pub branches: BTreeMap<(Xid, ShardId), BranchTruth>,
     pub participants: BTreeMap<Xid, Undecided>,
@@ -60,7 +60,7 @@ pub struct Truth {
 
 /// What happened, to show that the runs are no idle ones.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     pub committed: u64,
     pub aborted: u64,
     pub unknown: u64,
@@ -73,42 +73,42 @@ pub struct Counts {
 }
 
 #[derive(Clone)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     engine: Engine,
     truth: Rc<RefCell<Truth>>,
 }
 
 impl Oracle {
-    pub fn new(engine: &Engine) -> Self {
+    pub(crate) fn new(engine: &Engine) -> Self {
         Self { engine: engine.clone(), truth: Rc::default() }
     }
 
-    pub fn truth<T>(&self, ask: impl FnOnce(&mut Truth) -> T) -> T {
+    pub(crate) fn truth<T>(&self, ask: impl FnOnce(&mut Truth) -> T) -> T {
         ask(&mut self.truth.borrow_mut())
     }
 
     /// Notes that an invariant does not hold; the run ends.
-    pub fn violated(&self, invariant: Invariant, text: String) {
+    pub(crate) fn violated(&self, invariant: Invariant, text: String) {
         self.engine.log(|| format!("VIOLATION {invariant:?}: {text}"));
         self.truth(|truth| truth.violations.push(Violation { invariant, text }));
         self.engine.halt();
     }
 
-    pub fn check(&self, invariant: Invariant, holds: bool, text: impl FnOnce() -> String) {
+    pub(crate) fn check(&self, invariant: Invariant, holds: bool, text: impl FnOnce() -> String) {
         if !holds {
             self.violated(invariant, text());
         }
     }
 
-    pub fn decision(&self, xid: Xid) -> Option<Decision> {
+    pub(crate) fn decision(&self, xid: Xid) -> Option<Decision> {
         self.truth(|truth| truth.decisions.get(&xid).copied())
     }
 
-    pub fn branch(&self, xid: Xid, shard: ShardId) -> Option<BranchTruth> {
+    pub(crate) fn branch(&self, xid: Xid, shard: ShardId) -> Option<BranchTruth> {
         self.truth(|truth| truth.branches.get(&(xid, shard)).copied())
     }
 
-    pub fn answered(&self, xid: Xid, outcome: Outcome) {
+    pub(crate) fn answered(&self, xid: Xid, outcome: Outcome) {
         self.engine.log(|| format!("answer {xid} {outcome:?}"));
         crate::invariants::answers::at_answer(self, xid, outcome);
         self.truth(|truth| {

@@ -10,10 +10,10 @@ use shardline_proxy::txn::{
     xid::{Incarnation, Xid},
 };
 
-pub type Changes = Vec<(Account, i64)>;
+pub(crate) type Changes = Vec<(Account, i64)>;
 
 #[derive(Clone, Debug)]
-pub enum Packet {
+pub(crate) enum Packet {
     /// Rows changed inside a transaction that stays open.
     Update(Changes),
     /// Rows changed, the check, COMMIT; None: a writer that does not check.
@@ -56,7 +56,7 @@ pub enum Packet {
 }
 
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     Done,
     /// A row lock was not got in time.
     Timeout,
@@ -73,7 +73,7 @@ pub enum Reply {
 
 /// What a client of a server gets.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Reply(Reply),
     /// The connection is gone: whether the packet may have been carried out.
     Lost {
@@ -82,6 +82,6 @@ pub enum Answer {
 }
 
 /// Where an account lives, and what its rows are locked by: two accounts share a key.
-pub fn shard_of(account: Account) -> ShardId {
+pub(crate) fn shard_of(account: Account) -> ShardId {
     ShardId(account % crate::world::SHARDS + 1)
 }

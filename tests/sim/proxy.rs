@@ -28,7 +28,7 @@ use std::{
 
 /// One incarnation.
 #[derive(Clone)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub engine: Engine,
     pub network: Network,
     pub oracle: Oracle,
@@ -43,7 +43,7 @@ pub struct Proxy {
 }
 
 /// A transaction that is to be committed on several shards.
-pub struct Open {
+pub(crate) struct Open {
     pub connections: BTreeMap<ShardId, Rc<Connection>>,
     pub anchor: ShardId,
     pub branches: SmallVec<[ShardId; 4]>,
@@ -51,7 +51,7 @@ pub struct Open {
 }
 
 impl Proxy {
-    pub fn new(
+    pub(crate) fn new(
         network: &Network,
         oracle: &Oracle,
         catalog: &Catalog,
@@ -73,16 +73,16 @@ impl Proxy {
         }
     }
 
-    pub fn spawn(&self, body: impl Future<Output = ()> + 'static) {
+    pub(crate) fn spawn(&self, body: impl Future<Output = ()> + 'static) {
         self.engine.spawn(self.process, body);
     }
 
-    pub async fn control(&self, shard: ShardId, packet: Packet) -> Option<Reply> {
+    pub(crate) async fn control(&self, shard: ShardId, packet: Packet) -> Option<Reply> {
         self.network.control(self.process, shard, packet).await
     }
 
     /// What the locks that a write met have come to; those that are free are added to `freed`.
-    pub async fn holders(
+    pub(crate) async fn holders(
         &self,
         shard: ShardId,
         met: &[(LockKey, Xid)],
@@ -126,7 +126,7 @@ impl Proxy {
     }
 
     /// Drives one commit to its end.
-    pub async fn commit(&self, open: Open) -> Option<Outcome> {
+    pub(crate) async fn commit(&self, open: Open) -> Option<Outcome> {
         let xid = self.ledger.borrow_mut().begin()?;
         let names = Undecided { xid, anchor: open.anchor, branches: open.branches.clone() };
         self.oracle.truth(|truth| truth.participants.insert(xid, names.clone()));
@@ -226,7 +226,7 @@ impl Proxy {
         }
     }
 
-    pub fn forget(&self, event: forget::Event) {
+    pub(crate) fn forget(&self, event: forget::Event) {
         let commands = self.ledger.borrow_mut().step(self.engine.instant(), event);
         for command in commands {
             let proxy = self.clone();
@@ -311,7 +311,7 @@ impl Proxy {
     }
 
     /// Looks for branches that somebody left, on every shard, for ever.
-    pub async fn scan(&self) {
+    pub(crate) async fn scan(&self) {
         loop {
             self.engine.sleep(SCAN_PERIOD.as_micros() as u64 + self.engine.below(100_000)).await;
             for server in self.network.servers.iter() {

@@ -85,7 +85,7 @@ fn shown(report: &Report) -> String {
 }
 
 /// No seed violates an invariant.
-pub fn holds(invariant: Invariant) {
+pub(crate) fn holds(invariant: Invariant) {
     let results = all();
     let first = results.violations.iter().find(|(_, one)| one.invariant == invariant);
     if let Some((seed, violation)) = first {
@@ -100,18 +100,18 @@ pub fn holds(invariant: Invariant) {
 }
 
 /// A broken rule is found, as a violation of one of these.
-pub fn caught_rule(rule: Rule, expected: &[Invariant]) {
+pub(crate) fn caught_rule(rule: Rule, expected: &[Invariant]) {
     let setup = Setup { rules: Rules::all_but(rule), ..Setup::default() };
     caught(&format!("{rule:?} broken"), setup, expected);
 }
 
 /// A flaw of the deployment is found, as a violation of one of these.
-pub fn caught_flaw(flaw: Flaw, expected: &[Invariant]) {
+pub(crate) fn caught_flaw(flaw: Flaw, expected: &[Invariant]) {
     caught(&format!("{flaw:?}"), Setup { flaw: Some(flaw), ..Setup::default() }, expected);
 }
 
 /// Somebody writes around the proxies: what cannot be undone then is stuck, not lost.
-pub fn keeps_bypassing_writes(invariant: Invariant) {
+pub(crate) fn keeps_bypassing_writes(invariant: Invariant) {
     let mut stuck = 0;
     for seed in 0..SEEDS_WITH_BYPASS {
         let report = run(seed, Setup { bypassed: true, ..Setup::default() });
@@ -123,7 +123,7 @@ pub fn keeps_bypassing_writes(invariant: Invariant) {
 }
 
 /// A compensation that does not look before it writes is found.
-pub fn caught_overwriting(expected: &[Invariant]) {
+pub(crate) fn caught_overwriting(expected: &[Invariant]) {
     let flaw = Some(Flaw::CompensationOverwrites);
     caught("CompensationOverwrites", Setup { flaw, bypassed: true, ..Setup::default() }, expected);
 }

@@ -23,15 +23,15 @@ use std::{
 };
 
 /// How long a statement waits for a row lock.
-pub const ROW_WAIT: Micros = 400 * MS;
+pub(crate) const ROW_WAIT: Micros = 400 * MS;
 /// The same for `_shardline` rows on control connections.
-pub const CONTROL_WAIT: Micros = 150 * MS;
+pub(crate) const CONTROL_WAIT: Micros = 150 * MS;
 
-pub type SessionId = u64;
+pub(crate) type SessionId = u64;
 
 /// What is wrong with a deployment on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     CompensationOverwrites,
     UndoForward,
     UndoApartFromBranch,
@@ -43,7 +43,7 @@ pub enum Flaw {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resource {
+pub(crate) enum Resource {
     Row(Account),
     Gtx(Xid),
     Branch(Xid),
@@ -51,7 +51,7 @@ pub enum Resource {
 }
 
 #[derive(Clone, Debug)]
-pub struct BranchRow {
+pub(crate) struct BranchRow {
     pub names: Undecided,
     pub prepared: bool,
     pub locks: LockSet,
@@ -62,7 +62,7 @@ pub struct BranchRow {
 
 /// One change of a `_shardline` table, or of what there is to know of a commit.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub(crate) enum Change {
     Row { account: Account, before: i64, after: i64 },
     Undo { account: Account, after: i64 },
     Gtx(Undecided, Decision),
@@ -77,7 +77,7 @@ pub enum Change {
 
 /// The rows that are committed.
 #[derive(Default)]
-pub struct Tables {
+pub(crate) struct Tables {
     pub rows: BTreeMap<Account, i64>,
     pub gtx: BTreeMap<Xid, Decision>,
     pub branch: BTreeMap<Xid, BranchRow>,
@@ -87,7 +87,7 @@ pub struct Tables {
     pub locked_accounts: BTreeSet<Incarnation>,
 }
 
-pub struct Session {
+pub(crate) struct Session {
     pub account: Option<Incarnation>,
     pub task: TaskId,
     pub changes: Vec<Change>,
@@ -97,7 +97,7 @@ pub struct Session {
 }
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     pub tables: Tables,
     pub sessions: BTreeMap<SessionId, Session>,
     holders: BTreeMap<Resource, SessionId>,
@@ -106,14 +106,14 @@ pub struct State {
     process: Option<Process>,
 }
 
-pub enum Request {
+pub(crate) enum Request {
     Packet(Packet),
     /// The client has closed, or the server noticed that it is gone.
     Close,
 }
 
 #[derive(Clone)]
-pub struct Server {
+pub(crate) struct Server {
     pub id: ShardId,
     pub engine: Engine,
     pub oracle: Oracle,
@@ -124,7 +124,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(id: ShardId, engine: &Engine, oracle: &Oracle, setup: Setup) -> Self {
+    pub(crate) fn new(id: ShardId, engine: &Engine, oracle: &Oracle, setup: Setup) -> Self {
         let state = Rc::default();
         let server = Self {
             id,
@@ -138,19 +138,19 @@ impl Server {
         server
     }
 
-    pub fn with<T>(&self, ask: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&mut State) -> T) -> T {
         ask(&mut self.state.borrow_mut())
     }
 
-    pub fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         self.with(|state| state.process.unwrap_or(Process(u64::MAX)))
     }
 
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.with(|state| state.up)
     }
 
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         let process = self.engine.new_process();
         self.with(|state| {
             state.up = true;
@@ -159,7 +159,7 @@ impl Server {
     }
 
     /// kill -9. A commit that is under way is durable or not.
-    pub fn crash(&self) {
+    pub(crate) fn crash(&self) {
         let process = self.process();
         self.engine.log(|| format!("{} crashes", self.id));
         self.engine.kill(process);
@@ -177,7 +177,7 @@ impl Server {
     }
 
     /// A new session; None when it is refused.
-    pub fn login(
+    pub(crate) fn login(
         &self,
         account: Option<Incarnation>,
         inbox: Mailbox<Request>,
@@ -229,7 +229,7 @@ impl Server {
     }
 
     /// KILL: a commit that is under way is completed first.
-    pub fn kill(&self, id: SessionId) {
+    pub(crate) fn kill(&self, id: SessionId) {
         let task = self.with(|state| {
             let session = state.sessions.get_mut(&id)?;
             session.doomed = true;
@@ -245,7 +245,7 @@ impl Server {
     }
 
     /// Waits for a lock; false when it was not got in time.
-    pub async fn lock(&self, id: SessionId, resource: Resource, wait: Micros) -> bool {
+    pub(crate) async fn lock(&self, id: SessionId, resource: Resource, wait: Micros) -> bool {
         let until = self.engine.now() + wait;
         let got = self.engine.wait(Some(until), |task| {
             self.with(|state| match state.holders.get(&resource) {
@@ -262,7 +262,7 @@ impl Server {
         got.await.is_some()
     }
 
-    pub fn holder(&self, resource: Resource) -> Option<SessionId> {
+    pub(crate) fn holder(&self, resource: Resource) -> Option<SessionId> {
         self.with(|state| state.holders.get(&resource).copied())
     }
 
@@ -276,7 +276,7 @@ impl Server {
         }
     }
 
-    pub fn note(&self, id: SessionId, change: Change) {
+    pub(crate) fn note(&self, id: SessionId, change: Change) {
         self.with(|state| {
             if let Some(session) = state.sessions.get_mut(&id) {
                 session.changes.push(change);
@@ -284,13 +284,13 @@ impl Server {
         });
     }
 
-    pub fn changes(&self, id: SessionId) -> Vec<Change> {
+    pub(crate) fn changes(&self, id: SessionId) -> Vec<Change> {
         let changes = |state: &mut State| state.sessions.get(&id).map(|one| one.changes.clone());
         self.with(changes).unwrap_or_default()
     }
 
     /// A row as the session sees it.
-    pub fn value(&self, id: SessionId, account: Account) -> i64 {
+    pub(crate) fn value(&self, id: SessionId, account: Account) -> i64 {
         let own = self.changes(id).iter().rev().find_map(|change| match change {
             Change::Row { account: row, after, .. } | Change::Undo { account: row, after } => {
                 (*row == account).then_some(*after)
@@ -303,7 +303,7 @@ impl Server {
     }
 
     /// Back to where the session had made so many changes; locks stay unless all go.
-    pub fn roll_back(&self, id: SessionId, to: usize) {
+    pub(crate) fn roll_back(&self, id: SessionId, to: usize) {
         self.with(|state| {
             if let Some(session) = state.sessions.get_mut(&id) {
                 session.changes.truncate(to);
@@ -314,7 +314,7 @@ impl Server {
         }
     }
 
-    pub async fn update(&self, id: SessionId, changes: &Changes) -> bool {
+    pub(crate) async fn update(&self, id: SessionId, changes: &Changes) -> bool {
         for (account, delta) in changes {
             self.engine.sleep(self.engine.between(50, 400)).await;
             if !self.lock(id, Resource::Row(*account), ROW_WAIT).await {
@@ -327,7 +327,7 @@ impl Server {
     }
 
     /// COMMIT: takes its time, and is then durable and visible at once.
-    pub async fn commit(&self, id: SessionId) {
+    pub(crate) async fn commit(&self, id: SessionId) {
         self.with(|state| {
             if let Some(session) = state.sessions.get_mut(&id) {
                 session.committing = true;

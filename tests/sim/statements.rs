@@ -14,7 +14,7 @@ use shardline_proxy::txn::{
 };
 
 impl Server {
-    pub async fn carry_out(&self, id: SessionId, packet: Packet) -> Reply {
+    pub(crate) async fn carry_out(&self, id: SessionId, packet: Packet) -> Reply {
         self.engine.sleep(self.engine.between(20, 200)).await;
         match packet {
             Packet::Update(changes) => match self.update(id, &changes).await {
@@ -200,7 +200,7 @@ impl Server {
         AbortAnswer::Inserted
     }
 
-    pub fn read_decision(&self, xid: Xid) -> Reading {
+    pub(crate) fn read_decision(&self, xid: Xid) -> Reading {
         self.with(|state| match state.tables.gtx.get(&xid) {
             Some(decision) => Reading::Row(*decision),
             None => Reading::Absent {

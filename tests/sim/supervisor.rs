@@ -22,10 +22,10 @@ use std::{
 };
 
 /// A proxy that is silent so long has lost its lease.
-pub const LEASE: Micros = 1_200 * MS;
+pub(crate) const LEASE: Micros = 1_200 * MS;
 
 #[derive(Default)]
-pub struct Leases {
+pub(crate) struct Leases {
     /// When each incarnation was last seen.
     pub seen: BTreeMap<Incarnation, Micros>,
     pub over: BTreeSet<Incarnation>,
@@ -34,7 +34,7 @@ pub struct Leases {
 }
 
 #[derive(Clone)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     pub network: Network,
     pub oracle: Oracle,
     pub catalog: Catalog,
@@ -46,7 +46,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         let mut started = BTreeSet::new();
         loop {
             self.network.engine.sleep(100 * MS).await;

@@ -15,8 +15,8 @@ use shardline_model::id::ShardId;
 use shardline_proxy::txn::{rules::Rules, sweep::OUTCOMES_KEPT, xid::Incarnation};
 use std::{cell::RefCell, rc::Rc};
 
-pub const SHARDS: u32 = 3;
-pub const ACCOUNTS: u32 = 12;
+pub(crate) const SHARDS: u32 = 3;
+pub(crate) const ACCOUNTS: u32 = 12;
 const PROXIES: usize = 2;
 const CLIENTS: usize = 3;
 /// How long clients work and things go wrong.
@@ -24,13 +24,13 @@ const WORK: Micros = 6 * SECOND;
 /// How long a server may be away.
 const OUTAGE_MAX: Micros = 9 * SECOND;
 /// After this, with everything up, nothing may be undecided.
-pub const DECIDED_WITHIN: Micros = 5 * SECOND;
+pub(crate) const DECIDED_WITHIN: Micros = 5 * SECOND;
 /// After this nothing is under way any more.
 const QUIET: Micros = 30 * SECOND;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Setup {
+pub(crate) struct Setup {
     pub rules: Rules,
     pub flaw: Option<Flaw>,
     /// Somebody writes around the proxies.
@@ -39,7 +39,7 @@ pub struct Setup {
 }
 
 /// What came of it.
-pub struct Report {
+pub(crate) struct Report {
     pub violations: Vec<Violation>,
     pub counts: Counts,
     pub log: Vec<String>,
@@ -58,7 +58,7 @@ struct World {
 }
 
 /// Runs one seed.
-pub fn run(seed: u64, setup: Setup) -> Report {
+pub(crate) fn run(seed: u64, setup: Setup) -> Report {
     let engine = Engine::new(seed, setup.logging);
     let oracle = Oracle::new(&engine);
     let servers: Vec<_> =

@@ -10,7 +10,7 @@ use shardline_proxy::txn::{
     xid::Xid,
 };
 
-pub fn at_answer(oracle: &Oracle, xid: Xid, outcome: Outcome) {
+pub(crate) fn at_answer(oracle: &Oracle, xid: Xid, outcome: Outcome) {
     let decision = oracle.decision(xid);
     let holds = match outcome {
         Outcome::Committed => decision == Some(Decision::Committed),
@@ -22,7 +22,7 @@ pub fn at_answer(oracle: &Oracle, xid: Xid, outcome: Outcome) {
     });
 }
 
-pub fn at_the_end(network: &Network, oracle: &Oracle) {
+pub(crate) fn at_the_end(network: &Network, oracle: &Oracle) {
     let answers = oracle.truth(|truth| truth.answers.clone());
     for (xid, outcome) in answers {
         let decision = oracle.decision(xid);

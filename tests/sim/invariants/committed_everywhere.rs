@@ -6,7 +6,7 @@ use crate::{
 };
 use shardline_proxy::txn::outcome::Decision;
 
-pub fn before_commit(server: &Server, changes: &[Change]) {
+pub(crate) fn before_commit(server: &Server, changes: &[Change]) {
     for change in changes {
         let Change::Gtx(names, Decision::Committed) = change else { continue };
         for shard in &names.branches {

@@ -5,7 +5,7 @@ use crate::{
     server::{Change, Server},
 };
 
-pub fn before_commit(server: &Server, changes: &[Change]) {
+pub(crate) fn before_commit(server: &Server, changes: &[Change]) {
     for change in changes {
         let Change::Gtx(names, decision) = change else { continue };
         let known = server.oracle.decision(names.xid);

@@ -9,7 +9,7 @@ use crate::{
 };
 use shardline_proxy::txn::outcome::Decision;
 
-pub fn before_commit(server: &Server, changes: &[Change]) {
+pub(crate) fn before_commit(server: &Server, changes: &[Change]) {
     let owner = owner(changes);
     for change in changes {
         let Change::Row { account, .. } = change else { continue };

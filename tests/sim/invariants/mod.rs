@@ -1,15 +1,15 @@
 //! The invariants of the protocol, one file each: what is asked at each local commit or at
 //! the end, that it holds for all seeds, and the bugs that it catches.
 
-pub mod answers;
-pub mod committed_everywhere;
-pub mod decision_is_final;
-pub mod locked_is_untouched;
-pub mod money;
-pub mod tombstones;
-pub mod undecided;
-pub mod undecided_is_locked;
-pub mod undo_is_atomic;
+pub(crate) mod answers;
+pub(crate) mod committed_everywhere;
+pub(crate) mod decision_is_final;
+pub(crate) mod locked_is_untouched;
+pub(crate) mod money;
+pub(crate) mod tombstones;
+pub(crate) mod undecided;
+pub(crate) mod undecided_is_locked;
+pub(crate) mod undo_is_atomic;
 
 use crate::{
     network::Network,
@@ -19,7 +19,7 @@ use crate::{
 use shardline_proxy::txn::xid::{Incarnation, Xid};
 
 /// What a local commit is a part of.
-pub fn owner(changes: &[Change]) -> Option<Xid> {
+pub(crate) fn owner(changes: &[Change]) -> Option<Xid> {
     changes.iter().find_map(|change| match change {
         Change::Gtx(names, _) => Some(names.xid),
         Change::Branch(xid, _) => Some(*xid),
@@ -28,7 +28,7 @@ pub fn owner(changes: &[Change]) -> Option<Xid> {
 }
 
 /// A server is about to make these changes durable and visible.
-pub fn before_commit(server: &Server, account: Option<Incarnation>, changes: &[Change]) {
+pub(crate) fn before_commit(server: &Server, account: Option<Incarnation>, changes: &[Change]) {
     // Without an account of an incarnation it came around the proxies.
     if account.is_some() {
         locked_is_untouched::before_commit(server, changes);
@@ -41,12 +41,12 @@ pub fn before_commit(server: &Server, account: Option<Incarnation>, changes: &[C
 }
 
 /// They are.
-pub fn after_commit(server: &Server, _changes: &[Change]) {
+pub(crate) fn after_commit(server: &Server, _changes: &[Change]) {
     undecided_is_locked::after_commit(server);
 }
 
 /// Nothing is under way.
-pub fn at_the_end(network: &Network, oracle: &Oracle) {
+pub(crate) fn at_the_end(network: &Network, oracle: &Oracle) {
     undecided::at_the_end(network, oracle);
     answers::at_the_end(network, oracle);
     money::at_the_end(network, oracle);

@@ -9,7 +9,7 @@ use crate::{
 };
 use shardline_proxy::txn::outcome::Decision;
 
-pub fn at_the_end(network: &Network, oracle: &Oracle) {
+pub(crate) fn at_the_end(network: &Network, oracle: &Oracle) {
     let (mut total, mut any_stuck) = (0, false);
     for account in 0..ACCOUNTS {
         let server = network.server(shard_of(account));

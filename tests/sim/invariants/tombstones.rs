@@ -11,7 +11,7 @@ use crate::{
 use shardline_model::id::ShardId;
 use shardline_proxy::txn::outcome::Decision;
 
-pub fn before_commit(server: &Server, changes: &[Change]) {
+pub(crate) fn before_commit(server: &Server, changes: &[Change]) {
     for change in changes {
         match change {
             Change::Dead(incarnation) => {
@@ -39,7 +39,7 @@ pub fn before_commit(server: &Server, changes: &[Change]) {
 }
 
 /// A day after the end.
-pub fn when_swept(network: &Network, leases: &Leases, oracle: &Oracle) {
+pub(crate) fn when_swept(network: &Network, leases: &Leases, oracle: &Oracle) {
     for server in network.servers.iter() {
         server.with(|state| {
             let dead =

@@ -9,7 +9,7 @@ use crate::{
 use shardline_proxy::txn::outcome::Decision;
 
 /// Five seconds after all was up again.
-pub fn when_healed(network: &Network, oracle: &Oracle, healed: Micros) {
+pub(crate) fn when_healed(network: &Network, oracle: &Oracle, healed: Micros) {
     for server in network.servers.iter() {
         server.with(|state| {
             for (xid, row) in &state.tables.branch {
@@ -22,7 +22,7 @@ pub fn when_healed(network: &Network, oracle: &Oracle, healed: Micros) {
     }
 }
 
-pub fn at_the_end(network: &Network, oracle: &Oracle) {
+pub(crate) fn at_the_end(network: &Network, oracle: &Oracle) {
     for server in network.servers.iter() {
         server.with(|state| {
             let left: Vec<_> = state.tables.branch.values().filter(|row| row.prepared).collect();

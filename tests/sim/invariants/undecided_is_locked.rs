@@ -5,7 +5,7 @@
 use crate::{client::lock_of, oracle::Invariant, server::Server};
 use shardline_proxy::txn::outcome::Decision;
 
-pub fn after_commit(server: &Server) {
+pub(crate) fn after_commit(server: &Server) {
     let mut faults = Vec::new();
     server.with(|state| {
         for (xid, row) in &state.tables.branch {

@@ -8,7 +8,7 @@ use crate::{
 use shardline_proxy::txn::outcome::Decision;
 use std::collections::BTreeSet;
 
-pub fn before_commit(server: &Server, changes: &[Change]) {
+pub(crate) fn before_commit(server: &Server, changes: &[Change]) {
     let undone: BTreeSet<Account> = changes
         .iter()
         .filter_map(|change| match change {
