@@ -321,7 +321,14 @@ fn admit(
     let place = held
         .ok_or_else(SqlError::no_lease)
         .and_then(|lease| shared.registry.register(lease.proxy_id().0, peer));
-    let (Ok(socket), Some((seat, runtime))) = (socket.detach(), workers.seat()) else { return };
+    let socket = match socket.detach() {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!(%error, "cannot hand a client's socket to a thread");
+            return;
+        }
+    };
+    let (seat, runtime) = workers.seat();
     match place {
         Ok(registration) => {
             let shutdown = sessions.shutdown().child();
