@@ -15,6 +15,8 @@ pub mod merge;
 
 pub mod txn;
 
+mod distributed;
+
 pub mod backend;
 pub mod state;
 

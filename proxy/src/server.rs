@@ -4,6 +4,7 @@ use crate::{
     auto_increment::Sequences,
     backend::{PoolConfig, PoolLimits, PoolSet},
     config::{ClientTls, ProxyConfig},
+    distributed::Distributed,
     error::SqlError,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -126,6 +127,7 @@ impl ProxyConfig {
         let pools = PoolSet::new(self.pool_config());
         pools.apply_catalog(&meta.catalog());
         let limits = self.limits.clone();
+        let distributed = Arc::new(Distributed::new(meta.clone(), pools.clone()));
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(limits.client_connections_max)),
             sequences: Sequences::new(meta.clone(), limits.sequence_block),
@@ -134,6 +136,7 @@ impl ProxyConfig {
             lease: ArcSwapOption::from_pointee(lease),
             router: Router::new(RouterConfig::default()),
             pools,
+            distributed,
             metrics: Metrics::default(),
             wire,
             schema_change: tokio::sync::Mutex::new(()),

@@ -11,11 +11,10 @@ use bytes::Bytes;
 use shardline_model::id::ShardId;
 use shardline_wire::{
     Capabilities, Connection, ConnectionError, ErrPacket, OkPacket, Status,
-    column::{self, ColumnDefinition},
+    column::ColumnDefinition,
     command::Command,
     cursor::DecodeError,
-    response::{self, ERR, LOCAL_INFILE, OK},
-    row::TextRow,
+    response::{ERR, OK},
     statement::PrepareOk,
     stream::Socket,
 };
@@ -33,30 +32,6 @@ enum Condition {
     Answering,
     /// Of no further use.
     Broken,
-}
-
-/// Bounds of a [`TextResult`].
-#[derive(Clone, Copy, Debug)]
-pub struct TextLimits {
-    /// Rows at most.
-    pub rows_max: usize,
-    /// Bytes of all rows at most.
-    pub bytes_max: usize,
-}
-
-impl Default for TextLimits {
-    fn default() -> Self {
-        TextLimits { rows_max: 100_000, bytes_max: 16 << 20 }
-    }
-}
-
-/// The whole result of a small query.
-#[derive(Clone, Debug, Default)]
-pub struct TextResult {
-    /// Its columns.
-    pub columns: Vec<ColumnDefinition>,
-    /// Its rows; None is NULL.
-    pub rows: Vec<Vec<Option<Bytes>>>,
 }
 
 /// What a handshake settled.
@@ -366,62 +341,6 @@ impl BackendConnection {
         self.read_ok_and_end().await.map(|_| ())
     }
 
-    /// Run a statement and read its rows.
-    ///
-    /// # Errors
-    /// [`BackendError::Server`] leaves the connection usable; others, and more rows than
-    /// the limits allow, do not.
-    pub async fn query_rows(
-        &mut self,
-        sql: &[u8],
-        limits: TextLimits,
-    ) -> Result<TextResult, BackendError> {
-        self.send(Command::Query(sql)).await?;
-        let head = self.read().await?;
-        match head.first() {
-            Some(&OK) => {
-                let ok = OkPacket::decode(&head, self.capabilities);
-                let ok = ok.map_err(|source| self.unreadable(source))?;
-                self.response_ended(ok.status);
-                return Ok(TextResult::default());
-            }
-            Some(&ERR) => return Err(self.server_error(&head)),
-            Some(&LOCAL_INFILE) => return Err(self.unexpected("a request for a local file")),
-            _ => {}
-        }
-        let count = column::decode_count(&head).map_err(|source| self.unreadable(source))?;
-        let columns = self.read_definitions(count).await?;
-        let mut result = TextResult { columns: columns.into_vec(), rows: Vec::new() };
-        let mut bytes = 0;
-        loop {
-            let payload = self.read().await?;
-            if payload.first() == Some(&ERR) {
-                return Err(self.server_error(&payload));
-            }
-            if response::ends_rows(&payload, self.capabilities) {
-                let end = response::decode_rows_end(&payload, self.capabilities);
-                let end = end.map_err(|source| self.unreadable(source))?;
-                if end.status.contains(Status::MORE_RESULTS) {
-                    return Err(self.unexpected("several results"));
-                }
-                self.response_ended(end.status);
-                return Ok(result);
-            }
-            bytes += payload.len();
-            if result.rows.len() >= limits.rows_max || bytes > limits.bytes_max {
-                return Err(self.unexpected("more rows than the proxy takes"));
-            }
-            let row = TextRow::new(&payload)
-                .map(|value| value.map(|value| value.map(Bytes::copy_from_slice)))
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|source| self.unreadable(source))?;
-            if row.len() != count {
-                return Err(self.unexpected("a row of another length"));
-            }
-            result.rows.push(row);
-        }
-    }
-
     /// The number of the statement of this text, if it was prepared here under a state like
     /// `wanted`, which may still have to be applied. Allocates nothing.
     pub fn prepared(&mut self, sql: &[u8], wanted: &SessionState) -> Option<u32> {
@@ -476,7 +395,7 @@ impl BackendConnection {
         Ok(statement)
     }
 
-    async fn send(&mut self, command: Command<'_>) -> Result<(), BackendError> {
+    pub(super) async fn send(&mut self, command: Command<'_>) -> Result<(), BackendError> {
         debug_assert!(self.restoring.is_none(), "restore answers must be read first");
         self.response_begins().queue_with(|out| command.encode(out));
         self.flush().await
@@ -491,7 +410,7 @@ impl BackendConnection {
         flushed.map_err(|source| self.broke(source))
     }
 
-    async fn read(&mut self) -> Result<Bytes, BackendError> {
+    pub(super) async fn read(&mut self) -> Result<Bytes, BackendError> {
         let packet = self.connection.read_packet().await;
         packet.map_err(|source| self.broke(source))
     }
@@ -527,7 +446,7 @@ impl BackendConnection {
     }
 
     /// `count` definitions and, where it is still sent, the EOF behind them.
-    async fn read_definitions(
+    pub(super) async fn read_definitions(
         &mut self,
         count: usize,
     ) -> Result<Box<[ColumnDefinition]>, BackendError> {
@@ -553,7 +472,7 @@ impl BackendConnection {
         }
     }
 
-    fn server_error(&mut self, payload: &[u8]) -> BackendError {
+    pub(super) fn server_error(&mut self, payload: &[u8]) -> BackendError {
         match ErrPacket::decode(payload) {
             Ok(error) => {
                 self.response_failed();

@@ -7,18 +7,22 @@ mod class;
 mod connect;
 mod connection;
 mod health;
+mod packet;
 mod pool;
 mod pool_set;
 mod pool_state;
 #[cfg(test)]
 mod pool_state_test;
+mod result;
 mod statements;
 
 pub use class::{ConnClass, Wanted, WorkerId};
-pub use connection::{BackendConnection, TextLimits, TextResult};
+pub use connection::BackendConnection;
+pub(crate) use packet::PacketAnswer;
 pub use pool::PooledConnection;
 pub use pool_set::{KillKind, PoolConfig, PoolSet, PoolStatus};
 pub use pool_state::PoolLimits;
+pub use result::{TextLimits, TextResult};
 pub use statements::BackendStatement;
 
 use crate::state::NotRestorable;

@@ -2,7 +2,7 @@
 //! in the background: probes, expiry, and killing abandoned queries.
 
 use super::{
-    BackendError, PooledConnection, Wanted, health,
+    BackendConnection, BackendError, PooledConnection, Wanted, health,
     pool::{Orphan, ShardPool},
     pool_state::PoolLimits,
 };
@@ -199,6 +199,14 @@ impl PoolSet {
         kind: KillKind,
     ) -> Result<(), BackendError> {
         self.pool(shard)?.kill(thread_id, kind).await
+    }
+
+    /// A connection of the proxy's own, outside the limit.
+    pub(crate) async fn connect_control(
+        &self,
+        shard: ShardId,
+    ) -> Result<BackendConnection, BackendError> {
+        self.pool(shard)?.connect_control().await
     }
 
     /// All pools, by shard.

@@ -1,8 +1,8 @@
 //! What all sessions of a proxy share.
 
 use crate::{
-    auto_increment::Sequences, backend::PoolSet, config::ProxyConfig, error::SqlError,
-    metrics::Metrics, registry::Registry,
+    auto_increment::Sequences, backend::PoolSet, config::ProxyConfig, distributed::Distributed,
+    error::SqlError, metrics::Metrics, registry::Registry,
 };
 use arc_swap::ArcSwapOption;
 use shardline_meta_client::{MetaClient, ProxyLease};
@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     /// Connections to the shards.
     pub(crate) pools: Arc<PoolSet>,
+    /// Transactions over several shards.
+    pub(crate) distributed: Arc<Distributed>,
     /// The sessions.
     pub(crate) registry: Arc<Registry>,
     /// AUTO_INCREMENT numbers.

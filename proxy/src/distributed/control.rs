@@ -1,0 +1,199 @@
+//! Control connections: the proxy's own, with its configured account, for what must not go over
+//! a client's transaction. A few idle ones are kept for each shard.
+
+use crate::{
+    backend::{
+        BackendConnection, BackendError, PacketAnswer, PoolSet, TextLimits, TextResult, chain,
+    },
+    txn::sql::{CONTROL_SESSION, Packet},
+};
+use parking_lot::Mutex;
+use shardline_model::id::ShardId;
+use shardline_wire::ErrPacket;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Control connections to one shard at once.
+const CONNECTIONS_MAX: usize = 32;
+/// Idle ones that are kept.
+const IDLE_MAX: usize = 8;
+/// How long one statement or packet may take, with the wait for a connection.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
+/// What a control query may return.
+const LIMITS: TextLimits = TextLimits { rows_max: 100_000, bytes_max: 64 << 20 };
+
+/// Why a control statement has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// The server answered with an error.
+    #[error("{0}")]
+    Refused(ErrPacket),
+    /// There was no connection: nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The connection broke or the time was over: it may have been done.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl ControlError {
+    /// The server's error number, if it said one.
+    pub(crate) fn number(&self) -> Option<u16> {
+        match self {
+            ControlError::Refused(error) => Some(error.code),
+            ControlError::Unreachable(_) | ControlError::Lost(_) => None,
+        }
+    }
+}
+
+/// Control connections to all shards.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pools: Arc<PoolSet>,
+    shards: Mutex<HashMap<ShardId, Arc<Lane>>>,
+}
+
+/// Those of one shard.
+#[derive(Debug)]
+struct Lane {
+    idle: Mutex<Vec<BackendConnection>>,
+    places: Arc<Semaphore>,
+}
+
+/// One that is in use. Dropping it between two statements closes it;
+/// [`ControlConnection::release`] keeps it.
+pub(crate) struct ControlConnection {
+    connection: BackendConnection,
+    lane: Arc<Lane>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Control {
+    pub(crate) fn new(pools: Arc<PoolSet>) -> Self {
+        Control { pools, shards: Mutex::default() }
+    }
+
+    /// A connection to a shard's primary, in autocommit mode and READ COMMITTED.
+    pub(crate) async fn connection(
+        &self,
+        shard: ShardId,
+    ) -> Result<ControlConnection, ControlError> {
+        match tokio::time::timeout(PATIENCE, self.open(shard)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(ControlError::Unreachable(format!("{shard} does not answer"))),
+        }
+    }
+
+    async fn open(&self, shard: ShardId) -> Result<ControlConnection, ControlError> {
+        let lane = self.lane(shard);
+        let place = lane.places.clone().acquire_owned().await;
+        let place = place.map_err(|_| ControlError::Unreachable("the proxy ends".into()))?;
+        let idle = lane.idle.lock().pop();
+        if let Some(connection) = idle.filter(BackendConnection::is_quiet) {
+            return Ok(ControlConnection { connection, lane, _place: place });
+        }
+        let unreachable = |error: BackendError| ControlError::Unreachable(chain(&error));
+        let mut connection = self.pools.connect_control(shard).await.map_err(unreachable)?;
+        for sql in CONTROL_SESSION {
+            connection.query_ok(sql.as_bytes()).await.map_err(unreachable)?;
+        }
+        Ok(ControlConnection { connection, lane, _place: place })
+    }
+
+    fn lane(&self, shard: ShardId) -> Arc<Lane> {
+        let lane = || {
+            let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+            Arc::new(Lane { idle: Mutex::default(), places })
+        };
+        self.shards.lock().entry(shard).or_insert_with(lane).clone()
+    }
+
+    /// Runs one statement on a connection of its own and returns its rows.
+    pub(crate) async fn query(
+        &self,
+        shard: ShardId,
+        sql: &str,
+    ) -> Result<TextResult, ControlError> {
+        let mut connection = self.connection(shard).await?;
+        let rows = connection.query(sql).await;
+        connection.release();
+        rows
+    }
+
+    /// Runs one packet on a connection of its own.
+    pub(crate) async fn run(
+        &self,
+        shard: ShardId,
+        packet: &Packet,
+    ) -> Result<PacketAnswer, ControlError> {
+        let mut connection = self.connection(shard).await?;
+        let answer = connection.run(packet).await;
+        connection.release();
+        answer
+    }
+
+    /// Kills a connection of the shard. One that is gone already is no error.
+    pub(crate) async fn kill(&self, shard: ShardId, thread: u64) -> Result<(), ControlError> {
+        const NO_SUCH_THREAD: u16 = 1094;
+        match self.query(shard, &format!("KILL CONNECTION {thread}")).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.number() == Some(NO_SUCH_THREAD) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl ControlConnection {
+    /// Runs one statement and returns its rows, none when it has none.
+    pub(crate) async fn query(&mut self, sql: &str) -> Result<TextResult, ControlError> {
+        let rows = self.connection.query_rows(sql.as_bytes(), LIMITS);
+        let rows = tokio::time::timeout(PATIENCE, rows).await;
+        self.done(rows)
+    }
+
+    /// Runs one packet.
+    pub(crate) async fn run(&mut self, packet: &Packet) -> Result<PacketAnswer, ControlError> {
+        let answer = self.connection.run_packet(packet, LIMITS);
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        self.done(answer)
+    }
+
+    /// The server's own number of the connection.
+    pub(crate) fn thread_id(&self) -> u32 {
+        self.connection.thread_id()
+    }
+
+    /// The server's version as it greets.
+    pub(crate) fn server_version(&self) -> &str {
+        self.connection.server_version()
+    }
+
+    fn done<T>(
+        &mut self,
+        done: Result<Result<T, BackendError>, tokio::time::error::Elapsed>,
+    ) -> Result<T, ControlError> {
+        match done {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(BackendError::Server { error, .. })) => Err(ControlError::Refused(error)),
+            Ok(Err(error)) => Err(ControlError::Lost(chain(&error))),
+            Err(_) => {
+                self.connection.poison();
+                Err(ControlError::Lost(format!("no answer within {PATIENCE:?}")))
+            }
+        }
+    }
+
+    /// Keeps the connection for the next, if it is clean: no transaction, no answer owed.
+    /// Whoever changed its session settings drops it instead.
+    pub(crate) fn release(self) {
+        let mut idle = self.lane.idle.lock();
+        if self.connection.is_clean() && idle.len() < IDLE_MAX {
+            idle.push(self.connection);
+        }
+    }
+}
+
+/// The server's "Lock wait timeout exceeded".
+pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+/// The server's "Duplicate entry".
+pub(crate) const DUPLICATE: u16 = 1062;
