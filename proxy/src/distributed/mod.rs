@@ -4,6 +4,10 @@
 
 pub(crate) mod control;
 
+pub(crate) mod setup;
+
+pub(crate) mod anchor;
+
 use crate::backend::PoolSet;
 use control::Control;
 use shardline_meta_client::MetaClient;

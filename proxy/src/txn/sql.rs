@@ -458,7 +458,8 @@ fn list(keys: impl IntoIterator<Item = [u8; 16]>) -> String {
     keys.into_iter().map(|key| hex(&key)).collect::<Vec<_>>().join(", ")
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as a literal that no setting of a session reads otherwise.
+pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2 + 3);
     text.push_str("x'");
     for byte in bytes {

@@ -1,0 +1,174 @@
+//! What is asked of anchors: to abort, to tell how a transaction stands, whether what holds a
+//! lock is decided. All over control connections; nothing here decides by itself.
+
+use super::{
+    Distributed,
+    control::{ControlError, DUPLICATE, LOCK_WAIT_TIMEOUT},
+    setup::account_name,
+};
+use crate::{
+    backend::TextResult,
+    txn::{
+        commit::Holders,
+        lock_key::LockCheck,
+        outcome::{AbortAnswer, Reading, Standing, WriteVerdict, standing, write_verdict},
+        sql::{self, HOLDERS_MAX, Names},
+        xid::Xid,
+    },
+};
+use bytes::Bytes;
+use shardline_model::id::ShardId;
+
+/// What a server says a thread is doing that waits for a replica's acknowledgement.
+const WAITING_FOR_REPLICA: &str = "semi-sync";
+
+/// Whose locks were met on a shard.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// What they have come to, all in all.
+    pub(crate) holders: Holders,
+    /// Those that are committed: a prepare takes their locks over.
+    pub(crate) freed: Vec<Xid>,
+}
+
+impl Met {
+    fn held() -> Self {
+        Met { holders: Holders::Held, freed: Vec::new() }
+    }
+}
+
+impl Distributed {
+    /// Inserts `gtx(xid, ABORTED)` on the anchor, and tells what is there instead if it cannot.
+    pub(crate) async fn insert_aborted(&self, names: Names<'_>) -> AbortAnswer {
+        match self.try_insert_aborted(names).await {
+            Ok(answer) => answer,
+            Err(error) if error.number() == Some(LOCK_WAIT_TIMEOUT) => AbortAnswer::Waiting,
+            Err(error) => {
+                tracing::debug!(xid = %names.xid, anchor = %names.anchor, %error, "cannot abort yet");
+                AbortAnswer::Unreachable
+            }
+        }
+    }
+
+    async fn try_insert_aborted(&self, names: Names<'_>) -> Result<AbortAnswer, ControlError> {
+        let mut connection = self.control.connection(names.anchor).await?;
+        match connection.run(&sql::abort(names)).await?.failed {
+            None => {
+                connection.release();
+                return Ok(AbortAnswer::Inserted);
+            }
+            Some((_, error)) if error.code == DUPLICATE => {}
+            Some((_, error)) => {
+                connection.release();
+                return Err(ControlError::Refused(error));
+            }
+        }
+        // What it says counts once it is as durable as a commit behind it.
+        let mut answer = connection.run(&sql::truth(names.xid)).await?;
+        connection.release();
+        if let Some((_, error)) = answer.failed {
+            return Err(ControlError::Refused(error));
+        }
+        Ok(match reading(&answer.last_rows()) {
+            Some(Reading::Row(decision)) => AbortAnswer::Found(decision),
+            Some(Reading::Absent { below }) if names.xid.counter < below => AbortAnswer::Forgotten,
+            // A duplicate of a row that is gone by now: it was rolled back, or it is forgotten
+            // and the watermark shows it a moment later.
+            Some(Reading::Absent { .. }) | None => AbortAnswer::Unreachable,
+        })
+    }
+
+    /// Kills the connection that holds a decision uncommitted: only one of its incarnation's
+    /// account, and not while it waits for a replica.
+    pub(crate) async fn kill_anchor(&self, xid: Xid, anchor: ShardId, thread: u64) {
+        let sql = format!(
+            "SELECT user, COALESCE(state, '') FROM information_schema.processlist WHERE id = {thread}"
+        );
+        let row = match self.control.query(anchor, &sql).await {
+            Ok(mut result) => result.rows.pop(),
+            Err(error) => {
+                tracing::debug!(%xid, %anchor, %error, "cannot look for the anchor's connection");
+                return;
+            }
+        };
+        let Some([Some(user), Some(state)]) = row.as_deref() else { return };
+        let ours = user == account_name(xid.incarnation).as_bytes();
+        if !ours || String::from_utf8_lossy(state).contains(WAITING_FOR_REPLICA) {
+            return;
+        }
+        if let Err(error) = self.control.kill(anchor, thread).await {
+            tracing::debug!(%xid, %anchor, %error, "cannot kill the anchor's connection");
+        }
+    }
+
+    /// How a transaction stands by its anchor; None when that does not answer.
+    pub(crate) async fn standing(&self, xid: Xid, anchor: ShardId) -> Option<Standing> {
+        let rows = self.control.query(anchor, &sql::read_decision(xid)).await.ok()?;
+        reading(&rows).map(|reading| standing(xid, reading))
+    }
+
+    /// Whose locks `check` meets on the shard, besides `own`.
+    pub(crate) async fn holders(&self, shard: ShardId, check: &LockCheck, own: Option<Xid>) -> Met {
+        let rows = match self.control.query(shard, &sql::check_from_aside(check)).await {
+            Ok(result) => result.rows,
+            Err(error) => {
+                tracing::debug!(%shard, %error, "cannot look for locks");
+                return Met::held();
+            }
+        };
+        // There may be more.
+        if rows.len() >= HOLDERS_MAX {
+            return Met::held();
+        }
+        let xids = rows.iter().map(|row| row.get(1).and_then(|xid| xid_of(xid.as_ref()?)));
+        let Some(mut xids) = xids.collect::<Option<Vec<_>>>() else { return Met::held() };
+        xids.retain(|xid| Some(*xid) != own);
+        xids.sort_unstable();
+        xids.dedup();
+        let mut met = Met { holders: Holders::Free, freed: Vec::new() };
+        for xid in xids {
+            match self.verdict(shard, xid).await {
+                WriteVerdict::Free => met.freed.push(xid),
+                WriteVerdict::Wait | WriteVerdict::CheckAgain => met.holders = Holders::Held,
+            }
+        }
+        met
+    }
+
+    async fn verdict(&self, shard: ShardId, xid: Xid) -> WriteVerdict {
+        let key = sql::hex(&xid.to_bytes());
+        let sql = format!("SELECT anchor FROM _shardline.branch WHERE xid = {key}");
+        let anchor = match self.control.query(shard, &sql).await {
+            Ok(result) => result.rows.first().and_then(|row| number(row.first()?.as_ref()?)),
+            Err(_) => return WriteVerdict::Wait,
+        };
+        // Locks go with the branch row.
+        let Some(anchor) = anchor else { return WriteVerdict::CheckAgain };
+        match self.standing(xid, ShardId(anchor as u32)).await {
+            Some(standing) => write_verdict(standing),
+            None => WriteVerdict::Wait,
+        }
+    }
+}
+
+/// The row of [`sql::read_decision`].
+fn reading(result: &TextResult) -> Option<Reading> {
+    let [state, below] = result.rows.first()?.as_slice() else { return None };
+    match state {
+        Some(state) => sql::decision_of(number(state)?.try_into().ok()?).map(Reading::Row),
+        None => {
+            let below = below.as_ref().map_or(Some(0), number)?;
+            Some(Reading::Absent { below })
+        }
+    }
+}
+
+/// A number in the text protocol.
+pub(crate) fn number(text: &Bytes) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A transaction's name as a server stores it.
+pub(crate) fn xid_of(bytes: &Bytes) -> Option<Xid> {
+    <[u8; 16]>::try_from(bytes.as_ref()).ok().map(Xid::from_bytes)
+}
