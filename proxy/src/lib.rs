@@ -16,6 +16,7 @@ pub mod merge;
 pub mod txn;
 
 mod distributed;
+mod fault;
 
 pub mod backend;
 pub mod state;

@@ -5,6 +5,7 @@ use crate::{
     backend::{
         BackendConnection, BackendError, PacketAnswer, PoolSet, TextLimits, TextResult, chain,
     },
+    fault::Fault,
     txn::sql::{CONTROL_SESSION, Packet},
 };
 use parking_lot::Mutex;
@@ -43,6 +44,13 @@ impl ControlError {
             ControlError::Refused(error) => Some(error.code),
             ControlError::Unreachable(_) | ControlError::Lost(_) => None,
         }
+    }
+}
+
+/// A step that failed on purpose counts as one that may have been done.
+impl From<Fault> for ControlError {
+    fn from(fault: Fault) -> Self {
+        ControlError::Lost(fault.to_string())
     }
 }
 
