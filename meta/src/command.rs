@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use shardline_meta_client::rpc::{
-    LeaseInstance, LeaseRefusal, ProxyRegistration, Rejection, RequestId, ReserveRefusal,
+    LeaseInstance, LeaseRefusal, MarkRefusal, ProxyRegistration, Rejection, RequestId,
+    ReserveRefusal,
 };
 use shardline_model::{
     change::{Applied, Change},
-    id::{Epoch, ProxyId, TableId},
+    id::{Epoch, Incarnation, ProxyId, TableId},
 };
 use std::{io::Cursor, sync::Arc};
 
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     /// The leader of `term` saw the lease run out. Void in an entry of another term: there
     /// another leadership decides, which may have renewed the lease.
     ExpireLease { proxy: ProxyId, instance: LeaseInstance, term: u64 },
+    /// An ended incarnation is fenced on every shard.
+    MarkFenced { incarnation: Incarnation, at_unix_s: u64 },
+    /// Nothing is left of a fenced incarnation.
+    MarkSwept { incarnation: Incarnation },
 }
 
 /// The result of applying one entry.
@@ -54,10 +59,14 @@ pub(crate) enum Outcome {
     Reserved { first: u64, end: u64 },
     /// No numbers.
     ReserveRefused(ReserveRefusal),
-    /// The instance holds this id.
-    LeaseHeld { proxy: ProxyId },
+    /// The instance holds this id, in this life, since now or before; the catalog's epoch.
+    LeaseHeld { proxy: ProxyId, incarnation: Incarnation, epoch: Epoch },
     /// The instance does not hold the id any more.
     LeaseEnded,
     /// No lease.
     LeaseRefused(LeaseRefusal),
+    /// The incarnation is marked, now or earlier.
+    Marked,
+    /// The incarnation is not marked.
+    MarkRefused(MarkRefusal),
 }

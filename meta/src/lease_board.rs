@@ -105,9 +105,10 @@ impl LeaseBoard {
         due
     }
 
-    /// The last renewal in this term.
-    pub(crate) fn renewal(&self, proxy: ProxyId) -> Option<Renewal> {
-        self.seen.get(&proxy).and_then(|seen| seen.renewal)
+    /// The holder's last renewal in this term.
+    pub(crate) fn renewal(&self, proxy: ProxyId, instance: LeaseInstance) -> Option<Renewal> {
+        let seen = self.seen.get(&proxy).filter(|seen| seen.instance == instance);
+        seen.and_then(|seen| seen.renewal)
     }
 }
 
@@ -121,6 +122,7 @@ impl Seen {
 mod tests {
     use super::*;
     use shardline_meta_client::ProxyRegistration;
+    use shardline_model::id::Incarnation;
 
     const TTL: Duration = Duration::from_secs(10);
     const PROXY: ProxyId = ProxyId(1);
@@ -128,7 +130,7 @@ mod tests {
 
     fn held(instance: LeaseInstance) -> BTreeMap<ProxyId, Lease> {
         let registration = ProxyRegistration { address: String::new(), version: String::new() };
-        BTreeMap::from([(PROXY, Lease { instance, registration })])
+        BTreeMap::from([(PROXY, Lease { incarnation: Incarnation(1), instance, registration })])
     }
 
     fn board() -> LeaseBoard {
@@ -154,7 +156,7 @@ mod tests {
         let later = start + TTL * 5;
         board.lead(2);
         assert!(board.due(later, &held(HOLDER)).is_empty());
-        assert!(board.renewal(PROXY).is_none());
+        assert!(board.renewal(PROXY, HOLDER).is_none());
         assert!(board.due(later + TTL, &held(HOLDER)).is_empty());
         assert_eq!(board.due(later + TTL * 2, &held(HOLDER)), [(PROXY, HOLDER)]);
     }
@@ -168,6 +170,7 @@ mod tests {
         let next = LeaseInstance(8);
         assert!(board.due(late, &held(next)).is_empty());
         assert!(board.renew(late, PROXY, next, Epoch(4)));
-        assert_eq!(board.renewal(PROXY).map(|it| it.acknowledged), Some(Epoch(4)));
+        assert!(board.renewal(PROXY, HOLDER).is_none());
+        assert_eq!(board.renewal(PROXY, next).map(|it| it.acknowledged), Some(Epoch(4)));
     }
 }

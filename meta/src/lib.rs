@@ -5,8 +5,8 @@
 //! service statement by statement: proxies go on with their last catalog while their lease
 //! lasts.
 //!
-//! In reading order: [`config`] and [`node`] (the front door); `command` and `state` (what
-//! is replicated, and the pure function that applies it); `log_store`, `snapshot_file` and
+//! In reading order: [`config`] and [`node`] (the front door); `command`, `state` and
+//! `incarnations` (what is replicated, and the pure function that applies it); `log_store`, `snapshot_file` and
 //! `machine` (what is on disk); `network` and `server` (one port for nodes and clients);
 //! `service`, `hub`, `lease_board` and `status` (what clients get).
 
@@ -14,6 +14,7 @@ mod bootstrap;
 mod command;
 pub mod config;
 mod hub;
+mod incarnations;
 mod lease_board;
 mod lease_driver;
 mod log_store;

@@ -22,6 +22,9 @@ use tokio::sync::Semaphore;
 /// For committing a command or confirming the leadership; clients ask again after it.
 const RAFT_LIMIT: Duration = Duration::from_secs(2);
 
+/// For confirming the leadership before the state is told; it is told without as well.
+const STATUS_LIMIT: Duration = Duration::from_millis(500);
+
 /// How many snapshots are encoded for watchers at once.
 pub(crate) const SNAPSHOTS_AT_ONCE: usize = 2;
 
@@ -67,7 +70,17 @@ impl Context {
             Request::RenewLease { proxy, instance, acknowledged } => {
                 self.renew(proxy, instance, acknowledged).await
             }
-            Request::ClusterStatus => Response::Status(Box::new(self.status())),
+            Request::ClusterStatus => {
+                let confirming = tokio::time::timeout(STATUS_LIMIT, self.confirm_leadership());
+                let confirmed = matches!(confirming.await, Ok(Ok(())));
+                Response::Status(Box::new(self.status(confirmed)))
+            }
+            Request::MarkFenced { incarnation, at_unix_s } => {
+                self.commit(Command::MarkFenced { incarnation, at_unix_s }).await
+            }
+            Request::MarkSwept { incarnation } => {
+                self.commit(Command::MarkSwept { incarnation }).await
+            }
             Request::Watch { .. } => {
                 Response::Refused { reason: "a watch is not a question".to_owned() }
             }
@@ -98,11 +111,14 @@ impl Context {
             Outcome::Forgotten { epoch } => Response::Forgotten { epoch },
             Outcome::Reserved { first, end } => Response::Reserved { first, end },
             Outcome::ReserveRefused(refusal) => Response::ReserveRefused(refusal),
-            Outcome::LeaseHeld { proxy } => {
-                Response::LeaseHeld { proxy, ttl_ms: self.lease_ttl.as_millis() as u64 }
+            Outcome::LeaseHeld { proxy, incarnation, epoch } => {
+                let ttl_ms = self.lease_ttl.as_millis() as u64;
+                Response::LeaseGranted { proxy, incarnation, epoch, ttl_ms }
             }
             Outcome::LeaseEnded => Response::LeaseEnded,
             Outcome::LeaseRefused(refusal) => Response::LeaseRefused(refusal),
+            Outcome::Marked => Response::Marked,
+            Outcome::MarkRefused(refusal) => Response::MarkRefused(refusal),
         }
     }
 

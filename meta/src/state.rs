@@ -1,16 +1,19 @@
 //! The replicated state and the function that applies a command to it: plain, synchronous
 //! and deterministic. No clock, no randomness, no I/O: every node computes the same.
 
-use crate::command::{Command, Outcome};
+use crate::{
+    command::{Command, Outcome},
+    incarnations::Incarnations,
+};
 use serde::{Deserialize, Serialize};
 use shardline_meta_client::rpc::{
-    LeaseInstance, LeaseRefusal, PROXY_ID_MAX, ProxyRegistration, REGISTRATION_TEXT_BYTES_MAX,
-    RESERVE_COUNT_MAX, Rejection, RequestId, ReserveRefusal,
+    LeaseInstance, LeaseRefusal, MarkRefusal, PROXY_ID_MAX, ProxyRegistration,
+    REGISTRATION_TEXT_BYTES_MAX, RESERVE_COUNT_MAX, Rejection, RequestId, ReserveRefusal,
 };
 use shardline_model::{
     catalog::Catalog,
     change::{Applied, Change},
-    id::{Epoch, ProxyId, TableId},
+    id::{Epoch, Incarnation, ProxyId, TableId},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -30,6 +33,8 @@ pub(crate) struct State {
     sequences: BTreeMap<TableId, u64>,
     /// Who holds which proxy id.
     pub(crate) leases: BTreeMap<ProxyId, Lease>,
+    /// Lives of proxies that are not swept.
+    pub(crate) incarnations: Incarnations,
     /// The last changes, one for each epoch, in order of epochs.
     remembered: VecDeque<Remembered>,
 }
@@ -37,6 +42,7 @@ pub(crate) struct State {
 /// A lease. When it runs out is the leader's to say; see `lease_board`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lease {
+    pub(crate) incarnation: Incarnation,
     pub(crate) instance: LeaseInstance,
     pub(crate) registration: ProxyRegistration,
 }
@@ -71,6 +77,10 @@ impl State {
                 self.end_lease(*proxy, *instance)
             }
             Command::ExpireLease { .. } => Outcome::Nothing,
+            Command::MarkFenced { incarnation, at_unix_s } => {
+                marked(self.incarnations.fenced(*incarnation, *at_unix_s))
+            }
+            Command::MarkSwept { incarnation } => marked(self.incarnations.swept(*incarnation)),
         })
     }
 
@@ -151,22 +161,36 @@ impl State {
         if texts.iter().any(|text| text.len() > REGISTRATION_TEXT_BYTES_MAX) {
             return Outcome::LeaseRefused(LeaseRefusal::RegistrationTooLong);
         }
-        if let Some((&proxy, _)) = self.leases.iter().find(|(_, lease)| lease.instance == instance)
-        {
-            return Outcome::LeaseHeld { proxy };
+        let epoch = self.epoch();
+        let held = self.leases.iter().find(|(_, lease)| lease.instance == instance);
+        if let Some((&proxy, Lease { incarnation, .. })) = held {
+            return Outcome::LeaseHeld { proxy, incarnation: *incarnation, epoch };
         }
         let free = (1..=PROXY_ID_MAX).map(ProxyId).find(|id| !self.leases.contains_key(id));
         let Some(proxy) = free else {
             return Outcome::LeaseRefused(LeaseRefusal::Full);
         };
-        self.leases.insert(proxy, Lease { instance, registration: registration.clone() });
-        Outcome::LeaseHeld { proxy }
+        let Some(incarnation) = self.incarnations.begin(proxy) else {
+            return Outcome::LeaseRefused(LeaseRefusal::TooManyIncarnations);
+        };
+        let registration = registration.clone();
+        self.leases.insert(proxy, Lease { incarnation, instance, registration });
+        Outcome::LeaseHeld { proxy, incarnation, epoch }
     }
 
     fn end_lease(&mut self, proxy: ProxyId, instance: LeaseInstance) -> Outcome {
-        if self.holds(proxy, instance) {
-            self.leases.remove(&proxy);
+        if self.holds(proxy, instance)
+            && let Some(lease) = self.leases.remove(&proxy)
+        {
+            self.incarnations.end(lease.incarnation);
         }
         Outcome::LeaseEnded
+    }
+}
+
+fn marked(result: Result<(), MarkRefusal>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Marked,
+        Err(refusal) => Outcome::MarkRefused(refusal),
     }
 }

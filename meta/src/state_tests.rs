@@ -7,13 +7,14 @@ use crate::{
 use shardline_meta_client::{
     ProxyRegistration,
     rpc::{
-        LeaseInstance, LeaseRefusal, PROXY_ID_MAX, RESERVE_COUNT_MAX, RequestId, ReserveRefusal,
+        INCARNATIONS_MAX, IncarnationState, LeaseInstance, LeaseRefusal, MarkRefusal, PROXY_ID_MAX,
+        RESERVE_COUNT_MAX, RequestId, ReserveRefusal,
     },
 };
 use shardline_model::{
     catalog::Catalog,
     change::Change,
-    id::{Epoch, ProxyId, TableId},
+    id::{Epoch, Incarnation, ProxyId, TableId},
 };
 use std::sync::Arc;
 
@@ -112,20 +113,66 @@ fn grant(instance: u128) -> Command {
 #[test]
 fn an_id_is_given_again_only_after_its_lease_ended() {
     let mut state = State::default();
-    let held = |proxy| Outcome::LeaseHeld { proxy: ProxyId(proxy) };
-    assert_eq!(apply(&mut state, &grant(10)), held(1));
-    assert_eq!(apply(&mut state, &grant(11)), held(2));
-    assert_eq!(apply(&mut state, &grant(10)), held(1));
+    let held = |proxy, incarnation| Outcome::LeaseHeld {
+        proxy: ProxyId(proxy),
+        incarnation: Incarnation(incarnation),
+        epoch: Epoch(0),
+    };
+    assert_eq!(apply(&mut state, &grant(10)), held(1, 1));
+    assert_eq!(apply(&mut state, &grant(11)), held(2, 2));
+    assert_eq!(apply(&mut state, &grant(10)), held(1, 1));
     let (proxy, instance) = (ProxyId(1), LeaseInstance(10));
     let other_term = Command::ExpireLease { proxy, instance, term: TERM - 1 };
     assert_eq!(apply(&mut state, &other_term), Outcome::Nothing);
     let stranger = Command::ReleaseLease { proxy, instance: LeaseInstance(11) };
     apply(&mut state, &stranger);
-    assert_eq!(apply(&mut state, &grant(12)), held(3));
+    assert_eq!(apply(&mut state, &grant(12)), held(3, 3));
     apply(&mut state, &Command::ExpireLease { proxy, instance, term: TERM });
-    assert_eq!(apply(&mut state, &grant(13)), held(1));
+    assert_eq!(apply(&mut state, &grant(13)), held(1, 4));
     apply(&mut state, &Command::ExpireLease { proxy, instance, term: TERM });
     assert!(state.holds(proxy, LeaseInstance(13)));
+}
+
+#[test]
+fn an_incarnation_ends_with_its_lease_however_that_ends() {
+    let mut state = State::default();
+    for instance in 10..13 {
+        apply(&mut state, &grant(instance));
+    }
+    let id = |number| (ProxyId(number), LeaseInstance(u128::from(number) + 9));
+    let (proxy, instance) = id(1);
+    apply(&mut state, &Command::ReleaseLease { proxy, instance });
+    let (proxy, instance) = id(2);
+    apply(&mut state, &Command::ExpireLease { proxy, instance, term: TERM });
+    let incarnation = Incarnation(1);
+    let fenced = Command::MarkFenced { incarnation, at_unix_s: 7 };
+    assert_eq!(apply(&mut state, &fenced), Outcome::Marked);
+    let states: Vec<_> = state.incarnations.all().map(|(_, state)| state).collect();
+    let fenced_at = IncarnationState::Fenced { at_unix_s: 7 };
+    assert_eq!(states, [fenced_at, IncarnationState::Ended, IncarnationState::Live(ProxyId(3))]);
+    assert_eq!(apply(&mut state, &Command::MarkSwept { incarnation }), Outcome::Marked);
+    assert_eq!(state.incarnations.all().count(), 2);
+    let incarnation = Incarnation(3);
+    let early = Outcome::MarkRefused(MarkRefusal::Live { incarnation });
+    assert_eq!(apply(&mut state, &Command::MarkSwept { incarnation }), early);
+}
+
+#[test]
+fn no_lease_without_a_place_for_its_incarnation() {
+    let mut state = State::default();
+    for instance in 1..=INCARNATIONS_MAX as u128 {
+        assert!(matches!(apply(&mut state, &grant(instance)), Outcome::LeaseHeld { .. }));
+        let instance = LeaseInstance(instance);
+        apply(&mut state, &Command::ReleaseLease { proxy: ProxyId(1), instance });
+    }
+    let refused = Outcome::LeaseRefused(LeaseRefusal::TooManyIncarnations);
+    assert_eq!(apply(&mut state, &grant(0)), refused);
+    let incarnation = Incarnation(5);
+    apply(&mut state, &Command::MarkFenced { incarnation, at_unix_s: 7 });
+    apply(&mut state, &Command::MarkSwept { incarnation });
+    let next = Incarnation(INCARNATIONS_MAX as u64 + 1);
+    let held = Outcome::LeaseHeld { proxy: ProxyId(1), incarnation: next, epoch: Epoch(0) };
+    assert_eq!(apply(&mut state, &grant(0)), held);
 }
 
 #[test]

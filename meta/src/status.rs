@@ -2,12 +2,14 @@
 
 use crate::service::Context;
 use openraft::ServerState;
-use shardline_meta_client::{ClusterStatus, LeaseStatus, NodeRole, NodeStatus};
+use shardline_meta_client::{ClusterStatus, IncarnationStatus, LeaseStatus, NodeRole, NodeStatus};
+use shardline_model::id::Epoch;
 use std::{collections::BTreeSet, time::Instant};
 
 impl Context {
     /// This node's view: complete on the leader, elsewhere without replication and renewals.
-    pub(crate) fn status(&self) -> ClusterStatus {
+    /// `confirmed`: a majority has just confirmed that it leads.
+    pub(crate) fn status(&self, confirmed: bool) -> ClusterStatus {
         let metrics = self.raft.metrics().borrow().clone();
         let membership = metrics.membership_config.membership();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
@@ -29,7 +31,7 @@ impl Context {
         });
         let nodes = nodes.collect();
         let leads = metrics.state == ServerState::Leader;
-        let (epoch, leases) = self.leases(leads);
+        let (epoch, leases, incarnations) = self.leases(leads);
         ClusterStatus {
             answered_by: self.node_id,
             leader: metrics.current_leader,
@@ -41,17 +43,20 @@ impl Context {
             purged_index: metrics.purged.map(|log_id| log_id.index),
             epoch,
             leases,
+            incarnations,
+            confirmed,
         }
     }
 
-    fn leases(&self, leads: bool) -> (shardline_model::id::Epoch, Vec<LeaseStatus>) {
+    fn leases(&self, leads: bool) -> (Epoch, Vec<LeaseStatus>, Vec<IncarnationStatus>) {
         let now = Instant::now();
         let board = self.board.lock();
         self.machine.with_state(|state| {
             let leases = state.leases.iter().map(|(&proxy, lease)| {
-                let renewal = board.renewal(proxy).filter(|_| leads);
+                let renewal = board.renewal(proxy, lease.instance).filter(|_| leads);
                 LeaseStatus {
                     proxy,
+                    incarnation: lease.incarnation,
                     registration: lease.registration.clone(),
                     acknowledged: renewal.map(|renewal| renewal.acknowledged),
                     renewed_ms_ago: renewal.map(|renewal| {
@@ -59,7 +64,10 @@ impl Context {
                     }),
                 }
             });
-            (state.epoch(), leases.collect())
+            let incarnations = state.incarnations.all();
+            let incarnations =
+                incarnations.map(|(incarnation, state)| IncarnationStatus { incarnation, state });
+            (state.epoch(), leases.collect(), incarnations.collect())
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The front door: one [`MetaClient`] for a process.
 
 use crate::{
-    CallError, ClientConfig, ClusterStatus, ConnectError, LeaseError, ProposeError, ProxyLease,
-    ProxyRegistration, ReserveError,
+    CallError, ClientConfig, ClusterStatus, ConnectError, LeaseError, MarkError, ProposeError,
+    ProxyLease, ProxyRegistration, ReserveError,
     caller::Caller,
     lease,
     rpc::{Request, RequestId, Response},
@@ -14,7 +14,7 @@ use shardline_base::{Policy, Shutdown, Tasks};
 use shardline_model::{
     catalog::Catalog,
     change::{Applied, Change},
-    id::{Epoch, TableId},
+    id::{Epoch, Incarnation, TableId},
 };
 use std::{
     hash::{BuildHasher, RandomState},
@@ -81,7 +81,7 @@ impl MetaClient {
                 operation: "receive the catalog",
                 endpoints: shared.caller.endpoints(),
                 waited_ms: shared.caller.config.timing.call_timeout_ms,
-                last: shared.watch_failure.lock().clone(),
+                last: shared.watch_failure(),
             })),
             None => {
                 Err(ConnectError::Call(CallError::Stopping { operation: "receive the catalog" }))
@@ -155,6 +155,30 @@ impl MetaClient {
         lease::acquire(&self.shared, &self.tasks, &self.runtime, registration).await
     }
 
+    /// Tells the service that an ended incarnation is fenced on every shard, at this time
+    /// (seconds since 1970). May be repeated: the first time stays.
+    pub async fn mark_fenced(
+        &self,
+        incarnation: Incarnation,
+        at_unix_s: u64,
+    ) -> Result<(), MarkError> {
+        let request = Request::MarkFenced { incarnation, at_unix_s };
+        self.mark("mark an incarnation as fenced", &request).await
+    }
+
+    /// Tells the service that nothing is left of a fenced incarnation. May be repeated.
+    pub async fn mark_swept(&self, incarnation: Incarnation) -> Result<(), MarkError> {
+        self.mark("mark an incarnation as swept", &Request::MarkSwept { incarnation }).await
+    }
+
+    async fn mark(&self, operation: &'static str, request: &Request) -> Result<(), MarkError> {
+        match self.shared.caller.call(operation, request).await?.response {
+            Response::Marked => Ok(()),
+            Response::MarkRefused(refusal) => Err(MarkError::Refused(refusal)),
+            other => Err(self.unexpected(operation, &other).into()),
+        }
+    }
+
     /// The state of the service: the leader's view, or any node's when there is no leader.
     pub async fn cluster_status(&self) -> Result<ClusterStatus, CallError> {
         let operation = "read the state of the metadata service";
@@ -208,6 +232,11 @@ impl Shared {
         self.epoch.send_replace(Some(epoch));
     }
 
+    /// Why no newer catalog has arrived.
+    pub(crate) fn watch_failure(&self) -> String {
+        self.watch_failure.lock().clone()
+    }
+
     pub(crate) fn note_watch_failure(&self, failure: String) {
         *self.watch_failure.lock() = failure;
     }
@@ -230,7 +259,7 @@ impl Shared {
     }
 
     /// Waits until the catalog has arrived and reached `epoch`; false at the deadline.
-    async fn wait_for(&self, epoch: Epoch, deadline: Instant) -> bool {
+    pub(crate) async fn wait_for(&self, epoch: Epoch, deadline: Instant) -> bool {
         let mut epochs = self.epoch.subscribe();
         let reached = epochs.wait_for(|known| known.is_some_and(|known| known >= epoch));
         let waiting = tokio::time::timeout_at(deadline.into(), reached).await;

@@ -2,7 +2,7 @@
 
 use crate::{
     TlsError,
-    rpc::{LeaseRefusal, Rejection, ReserveRefusal},
+    rpc::{LeaseRefusal, MarkRefusal, Rejection, ReserveRefusal},
 };
 use shardline_model::id::Epoch;
 
@@ -95,6 +95,17 @@ pub enum LeaseError {
     /// The service will not give a lease.
     #[error(transparent)]
     Refused(LeaseRefusal),
+    /// No answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// [`crate::MetaClient::mark_fenced`] or [`crate::MetaClient::mark_swept`] failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MarkError {
+    /// The incarnation is not that far.
+    #[error(transparent)]
+    Refused(MarkRefusal),
     /// No answer.
     #[error(transparent)]
     Call(#[from] CallError),

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use shardline_model::{
     change::Change,
-    id::{Epoch, ProxyId, TableId},
+    id::{Epoch, Incarnation, ProxyId, TableId},
 };
 use std::sync::Arc;
 
@@ -37,6 +37,12 @@ fn requests() -> impl Strategy<Value = Request> {
         }),
         any::<Option<u64>>().prop_map(|from| Request::Watch { from: from.map(Epoch) }),
         Just(Request::ClusterStatus),
+        (any::<u64>(), any::<u64>()).prop_map(|(incarnation, at_unix_s)| Request::MarkFenced {
+            incarnation: Incarnation(incarnation),
+            at_unix_s,
+        }),
+        any::<u64>()
+            .prop_map(|incarnation| Request::MarkSwept { incarnation: Incarnation(incarnation) }),
     ]
 }
 

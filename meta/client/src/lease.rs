@@ -8,7 +8,7 @@ use crate::{
     rpc::{LeaseInstance, LeaseRefusal, Request, Response},
 };
 use shardline_base::{Policy, Shutdown, Tasks};
-use shardline_model::id::{Epoch, ProxyId};
+use shardline_model::id::{Epoch, Incarnation, ProxyId};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
@@ -17,10 +17,15 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
 
 /// A renewal is tried this often within the lease's time.
 const RENEWALS_PER_TTL: u32 = 5;
+/// The shortest time between renewals that carry acknowledgements.
+const ACKNOWLEDGE_PAUSE: Duration = Duration::from_millis(20);
 /// The longest wait for the service when a lease is given back.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -36,6 +41,7 @@ pub struct ProxyLease {
 /// What the lease and its renewing task share.
 struct Holding {
     proxy: ProxyId,
+    incarnation: Incarnation,
     instance: LeaseInstance,
     /// The origin of `valid_until_us`.
     origin: Instant,
@@ -44,6 +50,8 @@ struct Holding {
     /// Set once: the service says the id is not ours, or we gave it back.
     ended: AtomicBool,
     acknowledged: AtomicU64,
+    /// An epoch was acknowledged that the service does not know yet.
+    news: Notify,
     lost: watch::Sender<bool>,
 }
 
@@ -51,6 +59,11 @@ impl ProxyLease {
     /// The id: unique in the cluster while the lease is valid.
     pub fn proxy_id(&self) -> ProxyId {
         self.holding.proxy
+    }
+
+    /// The number of this life of the proxy; no other ever has it.
+    pub fn incarnation(&self) -> Incarnation {
+        self.holding.incarnation
     }
 
     /// Whether the id is certainly ours now. An atomic load and a clock read.
@@ -71,10 +84,12 @@ impl ProxyLease {
         let _ = lost.wait_for(|lost| *lost).await;
     }
 
-    /// Tells the service, with the next renewal, that this proxy uses no catalog older
-    /// than `epoch` any more. Never goes back.
+    /// Tells the service, at once, that this proxy uses no catalog older than `epoch` any
+    /// more. Never goes back.
     pub fn acknowledge(&self, epoch: Epoch) {
-        self.holding.acknowledged.fetch_max(epoch.0, Ordering::Relaxed);
+        if self.holding.acknowledged.fetch_max(epoch.0, Ordering::AcqRel) < epoch.0 {
+            self.holding.news.notify_one();
+        }
     }
 
     /// Gives the id back: the lease is invalid at once, and the service is told within two
@@ -112,38 +127,72 @@ impl Holding {
     }
 }
 
-/// Asks for an id and starts its renewal.
+/// Asks for an id, starts its renewal, and waits for the catalog that the lease asks for.
 pub(crate) async fn acquire(
     shared: &Arc<Shared>,
     tasks: &Tasks,
     runtime: &Handle,
     registration: ProxyRegistration,
 ) -> Result<ProxyLease, LeaseError> {
+    let grant = ask(shared, registration).await?;
+    let lease = hold(shared, tasks, runtime, &grant);
+    let waited = Instant::now();
+    if shared.wait_for(grant.epoch, shared.caller.deadline()).await {
+        return Ok(lease);
+    }
+    // Dropping it gives it back.
+    Err(LeaseError::Call(CallError::Unavailable {
+        operation: "receive the catalog that a new lease asks for",
+        endpoints: shared.caller.endpoints(),
+        waited_ms: waited.elapsed().as_millis() as u64,
+        last: shared.watch_failure(),
+    }))
+}
+
+/// What the service gave.
+struct Grant {
+    proxy: ProxyId,
+    incarnation: Incarnation,
+    instance: LeaseInstance,
+    epoch: Epoch,
+    ttl: Duration,
+    /// When it was asked for first: time counts from there.
+    sent: Instant,
+}
+
+async fn ask(shared: &Shared, registration: ProxyRegistration) -> Result<Grant, LeaseError> {
     let operation = "take a proxy lease";
     let instance = random_instance();
     let request = Request::GrantLease { instance, registration };
-    let (proxy, ttl, sent) = loop {
+    loop {
         // The answer may be to an early attempt, so time counts from the first one. A grant
         // that took most of its own time is asked for again: it is the same grant.
         let sent = Instant::now();
         match shared.caller.call(operation, &request).await?.response {
-            Response::LeaseHeld { proxy, ttl_ms } => {
+            Response::LeaseGranted { proxy, incarnation, epoch, ttl_ms } => {
                 let ttl = Duration::from_millis(ttl_ms);
                 if sent.elapsed() < ttl / 2 {
-                    break (proxy, ttl, sent);
+                    return Ok(Grant { proxy, incarnation, instance, epoch, ttl, sent });
                 }
             }
             Response::LeaseRefused(refusal) => return Err(LeaseError::Refused(refusal)),
             other => return Err(shared.unexpected(operation, &other).into()),
         }
-    };
+    }
+}
+
+/// Starts the renewal.
+fn hold(shared: &Arc<Shared>, tasks: &Tasks, runtime: &Handle, grant: &Grant) -> ProxyLease {
+    let Grant { proxy, incarnation, instance, ttl, sent, .. } = *grant;
     let holding = Arc::new(Holding {
         proxy,
+        incarnation,
         instance,
         origin: sent,
         valid_until_us: AtomicU64::new(ttl.as_micros() as u64),
         ended: AtomicBool::new(false),
         acknowledged: AtomicU64::new(0),
+        news: Notify::new(),
         lost: watch::Sender::new(false),
     });
     let stop = tasks.shutdown().child();
@@ -156,7 +205,7 @@ pub(crate) async fn acquire(
         renewal.run(until).await;
         done.send_replace(true);
     });
-    Ok(ProxyLease { holding, stop, released })
+    ProxyLease { holding, stop, released }
 }
 
 /// The task that keeps a lease.
@@ -184,7 +233,7 @@ impl Renewal {
     /// Returns when the lease is lost.
     async fn renew_until_lost(&self) {
         loop {
-            tokio::time::sleep(self.ttl / RENEWALS_PER_TTL).await;
+            self.pause().await;
             let remaining = self.holding.remaining();
             if remaining.is_zero() {
                 tracing::error!(proxy = %self.holding.proxy, "the lease ran out unrenewed");
@@ -204,12 +253,20 @@ impl Renewal {
         }
     }
 
+    /// Until a renewal is due: by time, or since there is something to say.
+    async fn pause(&self) {
+        let due = tokio::time::Instant::now() + self.ttl / RENEWALS_PER_TTL;
+        tokio::time::sleep(ACKNOWLEDGE_PAUSE).await;
+        // By time or by news, the renewal says all.
+        let _ = tokio::time::timeout_at(due, self.holding.news.notified()).await;
+    }
+
     async fn renew(&self, limit: Duration) -> Result<Result<(), LeaseRefusal>, CallError> {
         let operation = "renew a proxy lease";
         let request = Request::RenewLease {
             proxy: self.holding.proxy,
             instance: self.holding.instance,
-            acknowledged: Epoch(self.holding.acknowledged.load(Ordering::Relaxed)),
+            acknowledged: Epoch(self.holding.acknowledged.load(Ordering::Acquire)),
         };
         let sent = Instant::now();
         match self.shared.caller.call_within(operation, &request, limit).await?.response {

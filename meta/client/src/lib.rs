@@ -25,9 +25,10 @@ mod replica_tests;
 
 pub use client::MetaClient;
 pub use config::{ClientConfig, ClientTiming};
-pub use error::{CallError, ConnectError, LeaseError, ProposeError, ReserveError};
+pub use error::{CallError, ConnectError, LeaseError, MarkError, ProposeError, ReserveError};
 pub use lease::ProxyLease;
 pub use rpc::{
-    ClusterStatus, LeaseStatus, NodeRole, NodeStatus, ProxyRegistration, Rejection, RejectionKind,
+    ClusterStatus, IncarnationState, IncarnationStatus, LeaseStatus, NodeRole, NodeStatus,
+    ProxyRegistration, Rejection, RejectionKind,
 };
 pub use tls::{TlsError, TlsFiles};

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use shardline_model::{
     change::{Applied, Change, ChangeError},
-    id::{Epoch, ProxyId, TableId},
+    id::{Epoch, Incarnation, ProxyId, TableId},
 };
 use std::{fmt, sync::Arc};
 
@@ -14,6 +14,10 @@ pub const RESERVE_COUNT_MAX: u64 = 1 << 32;
 /// Proxy ids are `1..=PROXY_ID_MAX`: ten bits, so that 22 bits of a 32-bit connection id
 /// are left for the proxy's own count.
 pub const PROXY_ID_MAX: u32 = 1_023;
+
+/// The most incarnations that may be alive or not swept: a day of a proxy that loses its
+/// lease every ten seconds. Beyond it no lease is given.
+pub const INCARNATIONS_MAX: usize = 10_000;
 
 /// The longest text in a [`ProxyRegistration`], in bytes.
 pub const REGISTRATION_TEXT_BYTES_MAX: usize = 255;
@@ -95,6 +99,19 @@ pub enum Request {
     },
     /// The state of the service, as the asked node sees it. Any node answers.
     ClusterStatus,
+    /// An ended incarnation is fenced on every shard.
+    MarkFenced {
+        /// Which.
+        incarnation: Incarnation,
+        /// When, in seconds since 1970 by the asker's clock: says how long its outcomes are
+        /// kept, nothing else.
+        at_unix_s: u64,
+    },
+    /// Nothing is left of a fenced incarnation.
+    MarkSwept {
+        /// Which.
+        incarnation: Incarnation,
+    },
     /// Turn the connection into a stream of [`WatchEvent`]s.
     Watch {
         /// The epoch that the client has; None asks for a snapshot.
@@ -129,6 +146,18 @@ pub enum Response {
     },
     /// No sequence numbers were reserved.
     ReserveRefused(ReserveRefusal),
+    /// A new lease, or the same one again.
+    LeaseGranted {
+        /// The id.
+        proxy: ProxyId,
+        /// This life of the proxy.
+        incarnation: Incarnation,
+        /// The holder may not serve by an older catalog: guards that rose before there was
+        /// this lease did not wait for it.
+        epoch: Epoch,
+        /// How long from the moment the asker sent the request, in milliseconds.
+        ttl_ms: u64,
+    },
     /// The proxy id is the asker's for `ttl_ms` from the moment it sent the request.
     LeaseHeld {
         /// The id.
@@ -140,6 +169,10 @@ pub enum Response {
     LeaseEnded,
     /// No lease was given.
     LeaseRefused(LeaseRefusal),
+    /// The incarnation is marked, now or by an earlier attempt.
+    Marked,
+    /// It is not.
+    MarkRefused(MarkRefusal),
     /// The state of the service.
     Status(Box<ClusterStatus>),
     /// Ask the leader instead.
@@ -182,6 +215,8 @@ pub enum RejectionKind {
     TooMany,
     /// The change contradicts itself or the rules of sharding.
     Invalid,
+    /// What was to be changed is not any more what the asker saw: somebody was faster.
+    Moved,
 }
 
 impl From<&ChangeError> for Rejection {
@@ -191,12 +226,14 @@ impl From<&ChangeError> for Rejection {
             ChangeError::Unknown { .. } => RejectionKind::Unknown,
             ChangeError::NoShards | ChangeError::ShardInUse { .. } => RejectionKind::Shard,
             ChangeError::TooMany { .. } => RejectionKind::TooMany,
+            ChangeError::GuardMoved { .. } => RejectionKind::Moved,
             ChangeError::BadName { .. }
             | ChangeError::BadDefinition { .. }
             | ChangeError::KeyType { .. }
             | ChangeError::BadKey { .. }
             | ChangeError::UniqueKey { .. }
             | ChangeError::Colocation { .. }
+            | ChangeError::GuardOrder { .. }
             | ChangeError::BadPlacement { .. } => RejectionKind::Invalid,
         };
         Self { kind, reason: error.to_string() }
@@ -243,6 +280,36 @@ pub enum LeaseRefusal {
     /// A text of the registration is too long.
     #[error("a text of the registration is over {REGISTRATION_TEXT_BYTES_MAX} bytes")]
     RegistrationTooLong,
+    /// Too many former lives of proxies wait to be fenced or swept.
+    #[error(
+        "{INCARNATIONS_MAX} incarnations of proxies are alive or not swept yet; a proxy sweeps \
+         an ended one a day after it has cut it off from every shard, so see whether all \
+         shards are up, and why proxies lose their leases"
+    )]
+    TooManyIncarnations,
+}
+
+/// Why an incarnation is not marked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum MarkRefusal {
+    /// Its lease is not over.
+    #[error("incarnation {incarnation} still holds its lease")]
+    Live {
+        /// Which.
+        incarnation: Incarnation,
+    },
+    /// It is not fenced.
+    #[error("incarnation {incarnation} is not fenced yet")]
+    NotFenced {
+        /// Which.
+        incarnation: Incarnation,
+    },
+    /// There never was one of this number.
+    #[error("there was no incarnation {incarnation}")]
+    Unknown {
+        /// Which.
+        incarnation: Incarnation,
+    },
 }
 
 /// One element of the catalog stream.
@@ -304,12 +371,37 @@ pub struct NodeStatus {
 pub struct LeaseStatus {
     /// The proxy id.
     pub proxy: ProxyId,
+    /// This life of it.
+    pub incarnation: Incarnation,
     /// Who holds it.
     pub registration: ProxyRegistration,
     /// The epoch acknowledged by the last renewal; None when the answering node has seen none.
     pub acknowledged: Option<Epoch>,
     /// Milliseconds since the last renewal; None when the answering node has seen none.
     pub renewed_ms_ago: Option<u64>,
+}
+
+/// What became of an incarnation. A swept one is not listed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IncarnationState {
+    /// It holds the lease of this id.
+    Live(ProxyId),
+    /// Its lease is over, and shards may still take what it sent.
+    Ended,
+    /// No shard takes anything from it any more; its outcomes can still be asked for.
+    Fenced {
+        /// Since when, in seconds since 1970 by the clock of whoever fenced it.
+        at_unix_s: u64,
+    },
+}
+
+/// One incarnation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncarnationStatus {
+    /// Its number.
+    pub incarnation: Incarnation,
+    /// What became of it.
+    pub state: IncarnationState,
 }
 
 /// The state of the metadata service as one node sees it.
@@ -335,4 +427,9 @@ pub struct ClusterStatus {
     pub epoch: Epoch,
     /// Leases by proxy id.
     pub leases: Vec<LeaseStatus>,
+    /// Incarnations that are not swept, by number; at most [`INCARNATIONS_MAX`].
+    pub incarnations: Vec<IncarnationStatus>,
+    /// Whether the answering node leads, as a majority confirmed after the question arrived.
+    /// Then epoch, leases and incarnations are not older than the question.
+    pub confirmed: bool,
 }

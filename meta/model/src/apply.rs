@@ -11,7 +11,8 @@ use crate::{
         REPLICAS_MAX, RULES_MAX, SHARDS_MAX, TABLES_MAX, USERS_MAX,
     },
     declared::{TableDefinition, TableSharding},
-    id::{GroupId, ShardId, TableId},
+    guard::{Guard, GuardState},
+    id::{Epoch, GroupId, ShardId, TableId},
     lookup,
     validate::{self, Declared},
 };
@@ -41,6 +42,7 @@ impl Catalog {
             }
             Change::DropDatabase { name } => {
                 self.databases.remove(name).ok_or_else(|| unknown("database", name))?;
+                self.guards.remove(name);
                 self.drop_empty_groups();
             }
             Change::CreateTable { table, sharding } => return self.create_table(table, sharding),
@@ -58,6 +60,7 @@ impl Catalog {
             Change::DropUser { name } => {
                 self.users.remove(name).ok_or_else(|| unknown("user", name))?;
             }
+            Change::SetGuard { database, from, to } => self.set_guard(database, *from, *to)?,
         }
         Ok(Applied::default())
     }
@@ -277,7 +280,52 @@ impl Catalog {
             ..(*table).clone()
         };
         target.insert(to_name.to_owned(), Arc::new(table));
+        if database != to_database && self.guard(database).checks() {
+            self.keep_checked(to_database);
+        }
         Ok(())
+    }
+
+    /// A table comes here whose keys may be locked, so writers of it must check from this
+    /// epoch on. They do, since an older catalog does not have the table here.
+    fn keep_checked(&mut self, database: &str) {
+        match self.guard(database) {
+            GuardState::Off => self.put_guard(database, GuardState::Raising),
+            // Somebody may have counted already that no lock is left.
+            GuardState::Lowering => self.put_guard(database, GuardState::On),
+            GuardState::Raising | GuardState::On => {}
+        }
+    }
+
+    fn set_guard(
+        &mut self,
+        database: &str,
+        from: Option<Guard>,
+        to: GuardState,
+    ) -> Result<(), ChangeError> {
+        if !self.databases.contains_key(database) {
+            return Err(unknown("database", database));
+        }
+        let now = self.guards.get(database).copied();
+        if now != from {
+            return Err(ChangeError::GuardMoved { database: database.to_owned(), now });
+        }
+        let state = self.guard(database);
+        if !to.may_follow(state) {
+            return Err(ChangeError::GuardOrder { database: database.to_owned(), from: state, to });
+        }
+        self.put_guard(database, to);
+        Ok(())
+    }
+
+    fn put_guard(&mut self, database: &str, state: GuardState) {
+        if state == GuardState::Off {
+            self.guards.remove(database);
+            return;
+        }
+        // The epoch that this change makes.
+        let since = Epoch(self.epoch.0 + 1);
+        self.guards.insert(database.to_owned(), Guard { state, since });
     }
 
     fn set_rules(&mut self, rules: &[TableRule]) -> Result<(), ChangeError> {

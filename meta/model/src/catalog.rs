@@ -2,6 +2,7 @@
 //! Raft state; a proxy holds an immutable snapshot of it.
 
 use crate::{
+    guard::Guard,
     id::{Epoch, GroupId, ShardId, TableId},
     key::KeyType,
     placement::Placement,
@@ -26,6 +27,8 @@ pub struct Catalog {
     pub rules: Vec<TableRule>,
     /// Accounts of the proxies' clients, by name.
     pub users: BTreeMap<String, Arc<User>>,
+    /// Guards by database; those that are off have no entry.
+    pub guards: BTreeMap<String, Guard>,
     /// The last identifiers given out.
     pub last_ids: LastIds,
 }

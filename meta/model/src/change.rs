@@ -5,6 +5,7 @@ use crate::{
     catalog::{Catalog, Column, ServerAddress, TableRule, UniqueKey, User},
     column_type::KeyTypeError,
     declared::{TableDefinition, TableSharding},
+    guard::{Guard, GuardState},
     id::{Epoch, GroupId, ShardId, TableId},
 };
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,15 @@ pub enum Change {
         /// The user.
         name: String,
     },
+    /// Moves a database's guard on, if it is still where it was seen.
+    SetGuard {
+        /// The database.
+        database: String,
+        /// The entry that was seen; None when it was off.
+        from: Option<Guard>,
+        /// The next state.
+        to: GuardState,
+    },
 }
 
 /// What a change did.
@@ -200,6 +210,24 @@ pub enum ChangeError {
         /// The limit.
         limit: usize,
     },
+    /// Somebody else has moved the guard meanwhile.
+    #[error("the guard of database '{database}' is {} by now", shown(*.now))]
+    GuardMoved {
+        /// The database.
+        database: String,
+        /// What it is; None when it is off.
+        now: Option<Guard>,
+    },
+    /// A guard goes through its states in order.
+    #[error("the guard of database '{database}' cannot go from {from} to {to}")]
+    GuardOrder {
+        /// The database.
+        database: String,
+        /// The state it is in.
+        from: GuardState,
+        /// The state that was asked for.
+        to: GuardState,
+    },
     /// A table's definition contradicts itself.
     #[error("the definition of table '{table}' is wrong: {reason}")]
     BadDefinition {
@@ -257,6 +285,10 @@ pub enum ChangeError {
         /// Why.
         reason: String,
     },
+}
+
+fn shown(guard: Option<Guard>) -> String {
+    guard.map_or_else(|| GuardState::Off.to_string(), |guard| guard.to_string())
 }
 
 impl Catalog {

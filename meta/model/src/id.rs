@@ -36,6 +36,11 @@ number_id!(
     ProxyId(u32), "p"
 );
 number_id!(
+    /// One life of one proxy, from a lease to its end. The metadata service gives out 1, 2,
+    /// 3 ... and never gives a number out twice.
+    Incarnation(u64), "i"
+);
+number_id!(
     /// The version of the catalog; every change is one new epoch.
     Epoch(u64), "e"
 );

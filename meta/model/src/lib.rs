@@ -13,6 +13,7 @@ pub mod change;
 mod collation;
 pub mod column_type;
 pub mod declared;
+pub mod guard;
 pub mod hash;
 pub mod id;
 pub mod key;

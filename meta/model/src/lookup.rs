@@ -3,6 +3,7 @@
 use crate::{
     catalog::{Catalog, ColocationGroup, Column, Shard, Sharding, Table, TableKind},
     column_type::KeyTypeError,
+    guard::GuardState,
     id::{ShardId, TableId},
     key::KeyType,
 };
@@ -27,6 +28,11 @@ impl Catalog {
     /// A shard by its name (without regard to case, as statements write it).
     pub fn shard_named(&self, name: &str) -> Option<&Arc<Shard>> {
         self.shards.values().find(|shard| shard.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The state of a database's guard; Off for a database that is not there.
+    pub fn guard(&self, database: &str) -> GuardState {
+        self.guards.get(database).map_or(GuardState::Off, |guard| guard.state)
     }
 
     /// The ids of all shards, ascending.

@@ -8,6 +8,7 @@ use crate::{
         COLUMNS_MAX, ChangeError, KEY_COLUMNS_MAX, LIST_KEYS_MAX, RANGE_UNITS_MAX, UNIQUE_KEYS_MAX,
     },
     declared::{ColocateWith, ListUnit, ShardingFunction},
+    guard::GuardState,
     id::{GroupId, ShardId},
     key::{Key, KeyType},
     lookup,
@@ -302,6 +303,15 @@ impl Catalog {
             check_name("shard", &shard.name)?;
             if self.shard_named(&shard.name).is_some_and(|found| found.id != *id) {
                 return Err(ChangeError::Exists { what: "shard", name: shard.name.clone() });
+            }
+        }
+        for (database, guard) in &self.guards {
+            if !self.databases.contains_key(database) {
+                return Err(unknown("database", database));
+            }
+            if guard.state == GuardState::Off || guard.since > self.epoch {
+                let (database, now) = (database.clone(), Some(*guard));
+                return Err(ChangeError::GuardMoved { database, now });
             }
         }
         let mut used_groups = BTreeSet::new();

@@ -13,44 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use shardline_model::guard::GuardState;
+
 /// How long without a distributed write before the guard goes off.
 pub const IDLE_AFTER: Duration = Duration::from_secs(3_600);
 /// How long a distributed write waits for the guard, before 1205. Longer would only add to
 /// the wait: a proxy that cannot acknowledge may be waiting for this transaction's row locks.
 pub const WANT_PATIENCE: Duration = Duration::from_secs(2);
-
-/// What the catalog says of a database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GuardState {
-    /// Writers do not check; no distributed writes.
-    #[default]
-    Off,
-    /// Writers check; no distributed writes yet.
-    Raising,
-    /// Writers check; distributed writes run.
-    On,
-    /// Writers check; no distributed writes any more.
-    Lowering,
-}
-
-impl GuardState {
-    /// Whether a write must check locks.
-    pub fn checks(self) -> bool {
-        match self {
-            GuardState::Off => false,
-            GuardState::Raising | GuardState::On | GuardState::Lowering => true,
-        }
-    }
-
-    /// Whether a transaction may write on a second shard. Otherwise the proxy asks for the
-    /// guard ([`Event::Wanted`]) and waits.
-    pub fn allows_distributed(self) -> bool {
-        match self {
-            GuardState::On => true,
-            GuardState::Off | GuardState::Raising | GuardState::Lowering => false,
-        }
-    }
-}
 
 /// What the driver of the controller is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,15 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// One life of one proxy, from a lease to its end; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incarnation(pub u64);
-
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "i{}", self.0)
-    }
-}
+pub use shardline_model::id::Incarnation;
 
 /// The name of one distributed transaction, shown as `17-4211`.
 ///

@@ -141,6 +141,10 @@ fn change() -> impl Strategy<Value = Change> {
         (name(), "[abc]", name(), "[abc]").prop_map(|(database, name, to_database, to_name)| {
             Change::RenameTable { database, name, to_database, to_name }
         }),
+        (name(), any::<bool>()).prop_map(|(database, raise)| {
+            let to = if raise { GuardState::Raising } else { GuardState::On };
+            Change::SetGuard { database, from: None, to }
+        }),
     ]
 }
 
@@ -204,6 +208,65 @@ fn tables_are_spread_as_declared() {
     assert_eq!(catalog.groups.len(), 2, "the group stays with its other table");
     catalog.apply(&Change::DropDatabase { name: "d".to_owned() }).unwrap();
     assert!(catalog.groups.is_empty());
+}
+
+/// Moves the guard of a database from where it is.
+fn set_guard(
+    catalog: &mut Catalog,
+    database: &str,
+    to: GuardState,
+) -> Result<Applied, ChangeError> {
+    let from = catalog.guards.get(database).copied();
+    catalog.apply(&Change::SetGuard { database: database.to_owned(), from, to })
+}
+
+#[test]
+fn a_guard_goes_through_its_states_for_whoever_saw_the_last_one() {
+    use GuardState::{Lowering, Off, On, Raising};
+    let mut catalog = catalog();
+    let mut last = None;
+    for to in [Raising, On, Lowering, On, Lowering, Off, Raising] {
+        let database = "d".to_owned();
+        let late = Change::SetGuard { database, from: last, to };
+        let epoch = set_guard(&mut catalog, "d", to).unwrap().epoch;
+        assert_eq!(catalog.guard("d"), to);
+        assert_eq!(catalog.guards.get("d").map(|guard| guard.since).unwrap_or(epoch), epoch);
+        let now = catalog.guards.get("d").copied();
+        let moved = ChangeError::GuardMoved { database: "d".to_owned(), now };
+        assert_eq!(catalog.apply(&late), Err(moved));
+        last = now;
+    }
+    for (from, to) in [(Raising, Off), (Raising, Lowering), (Raising, Raising)] {
+        let error = ChangeError::GuardOrder { database: "d".to_owned(), from, to };
+        assert_eq!(set_guard(&mut catalog, "d", to), Err(error));
+    }
+    assert!(set_guard(&mut catalog, "absent", Raising).is_err());
+    catalog.apply(&Change::DropDatabase { name: "d".to_owned() }).unwrap();
+    catalog.apply(&create_database("d")).unwrap();
+    assert_eq!(catalog.guard("d"), Off);
+}
+
+#[test]
+fn a_table_keeps_being_checked_in_another_database() {
+    use GuardState::{Lowering, Off, On, Raising};
+    let mut catalog = catalog();
+    catalog.apply(&create_database("e")).unwrap();
+    create(&mut catalog, definition("a", &[("k", "int")]), TableSharding::Broadcast).unwrap();
+    let rename = |from: &str, to: &str| Change::RenameTable {
+        database: from.to_owned(),
+        name: "a".to_owned(),
+        to_database: to.to_owned(),
+        to_name: "a".to_owned(),
+    };
+    catalog.apply(&rename("d", "e")).unwrap();
+    assert_eq!((catalog.guard("d"), catalog.guard("e")), (Off, Off));
+    for to in [Raising, On, Lowering] {
+        set_guard(&mut catalog, "e", to).unwrap();
+    }
+    let epoch = catalog.apply(&rename("e", "d")).unwrap().epoch;
+    assert_eq!(catalog.guards["d"], Guard { state: Raising, since: epoch });
+    let epoch = catalog.apply(&rename("d", "e")).unwrap().epoch;
+    assert_eq!(catalog.guards["e"], Guard { state: On, since: epoch });
 }
 
 #[test]
