@@ -19,6 +19,7 @@ mod planner;
 #[cfg(test)]
 mod properties;
 pub mod refusal;
+pub mod reserved;
 mod route;
 pub mod router;
 pub mod rule;

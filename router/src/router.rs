@@ -8,7 +8,7 @@ use crate::{
     digest::Digest,
     lexer::{LexError, Lexer, LiteralSpan, Span, SqlMode, TokenKind, Tokens},
     plan::{Plan, Refusal, ShardSql, Single},
-    planner,
+    planner, reserved,
     session::{self, Prefix, Recognised},
     template::{BindInput, SessionValues, Template},
     view::SessionView,
@@ -132,6 +132,7 @@ fn plan(
             "send them one by one, or turn multi-statements on in the driver",
         ));
     }
+    reserved::names(&tokens)?;
     let plan = match session::recognise(&tokens, view.database)? {
         Recognised::Statement => return Ok((planner::plan(&tokens, view, catalog)?, true)),
         Recognised::Plan(plan) => plan,
@@ -298,5 +299,25 @@ mod tests {
         let explained = plan_of(&router, "EXPLAIN SHARDING SELECT 1").unwrap();
         let statement = SessionStatement::ExplainSharding { statement: 17..25 };
         assert_eq!(explained, Plan::Session(statement));
+    }
+    #[test]
+    fn the_own_schema_is_refused_in_every_kind_of_statement() {
+        let router = Router::new(RouterConfig::default());
+        for sql in [
+            "SELECT * FROM _shardline.gtx",
+            "INSERT INTO `_ShardLine`.gtx VALUES (1)",
+            "SHOW TABLES FROM _shardline",
+            "DESCRIBE _shardline.gtx",
+            "SHOW CREATE TABLE _shardline.gtx",
+            "CREATE TABLE t (x INT, FOREIGN KEY (x) REFERENCES _shardline.gtx (xid))",
+            "ALTER TABLE t EXCHANGE PARTITION p WITH TABLE _shardline.gtx",
+            "CREATE TABLE t LIKE _shardline.gtx",
+            "EXPLAIN SELECT * FROM _shardline.gtx",
+            "USE _shardline",
+        ] {
+            let refusal = plan_of(&router, sql).unwrap_err();
+            assert!(refusal.reason.contains("Shardline's own"), "{sql}: {refusal:?}");
+        }
+        assert!(plan_of(&router, "SELECT '_shardline'").is_ok());
     }
 }

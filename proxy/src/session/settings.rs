@@ -2,10 +2,10 @@
 //! character sets of collation numbers. No I/O.
 
 use crate::{config::Limits, error::SqlError, state::Names};
+use shardline_router::reserved;
 use std::time::Duration;
 
-/// The schema on every shard that is Shardline's own.
-pub(crate) const OWN_SCHEMA: &str = "_shardline";
+pub(crate) use shardline_router::reserved::OWN_SCHEMA;
 
 /// Databases that exist on every server and are not in the catalog.
 const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -58,7 +58,7 @@ pub(crate) fn is_system_database(name: &str) -> bool {
 
 /// Whether clients must not see this database.
 pub(crate) fn is_hidden_database(name: &str) -> bool {
-    name.eq_ignore_ascii_case(OWN_SCHEMA)
+    reserved::is_own_schema(name.as_bytes())
 }
 
 /// The character sets that a collation number of the handshake stands for. Numbers that

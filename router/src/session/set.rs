@@ -4,6 +4,7 @@ use crate::{
     cursor::Cursor,
     lexer::{CommentKind, TokenKind, charset},
     plan::{Assignment, Plan, Refusal, SessionStatement},
+    reserved,
     session::{Prefix, Recognised},
 };
 
@@ -43,6 +44,9 @@ pub(super) fn recognise(cursor: &mut Cursor<'_, '_>) -> Result<Recognised, Refus
 /// `SET STATEMENT name = value, .. FOR statement`.
 fn set_statement(cursor: &mut Cursor<'_, '_>) -> Result<Recognised, Refusal> {
     while !cursor.at_end() && !cursor.is("FOR") {
+        if let Some(name) = cursor.tokens.identifier(cursor.index) {
+            reserved::variable(&name)?;
+        }
         if !cursor.skip_parentheses() {
             cursor.index += 1;
         }
@@ -103,6 +107,7 @@ fn is_assigned(cursor: &Cursor<'_, '_>, index: usize) -> bool {
 }
 
 fn scoped(cursor: &mut Cursor<'_, '_>, scope: Scope, name: String) -> Result<Assignment, Refusal> {
+    reserved::variable(&name)?;
     let name = name.to_ascii_lowercase();
     let value = value(cursor)?;
     if name == "character_set_client" {
