@@ -6,7 +6,7 @@ use crate::{
     conjunct::Conjuncts,
     parse::{NotUnderstood, Pieces, piece_of},
 };
-use shardline_model::catalog::{Catalog, Column, Sharding, Table, TableKind};
+use shardline_model::catalog::{Catalog, Column, Sharding, Table, TableKind, UniqueKey};
 use sqlparser::ast::{
     Expr, FromTable, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SetExpr,
     Statement, TableFactor, TableObject, TableWithJoins, Visit, Visitor,
@@ -139,6 +139,13 @@ impl Facts {
         let sharding = self.instances.get(bound.instance)?.sharding()?;
         sharding.key_columns.iter().position(|&column| column == bound.column)
     }
+
+    /// The place of a column in its table's primary key.
+    pub(crate) fn primary_index(&self, bound: BoundColumn) -> Option<usize> {
+        let table = self.instances.get(bound.instance)?.table.as_deref()?;
+        let name = &table.columns.get(bound.column)?.name;
+        primary_key(table)?.columns.iter().position(|column| same_name(column, name))
+    }
 }
 
 /// The index of a column, names compared without regard to case.
@@ -146,8 +153,13 @@ pub(crate) fn column_index(table: &Table, name: &str) -> Option<usize> {
     table.columns.iter().position(|column| same_name(&column.name, name))
 }
 
+/// A table's primary key.
+pub(crate) fn primary_key(table: &Table) -> Option<&UniqueKey> {
+    table.unique_keys.first().filter(|key| key.name == "PRIMARY")
+}
+
 /// Whether two names differ in case at most.
-fn same_name(one: &str, other: &str) -> bool {
+pub(crate) fn same_name(one: &str, other: &str) -> bool {
     if one.is_ascii() && other.is_ascii() {
         return one.eq_ignore_ascii_case(other);
     }

@@ -73,7 +73,7 @@ impl Conjuncts {
         condition: &Expr,
         filters: bool,
     ) {
-        let reader = Reader { facts, pieces, scope };
+        let reader = Reader { facts, pieces, scope, place: Facts::key_index };
         for term in and_terms(condition) {
             if let Some((left, right)) = reader.equal_columns(term) {
                 self.tie(facts, scope, left, right);
@@ -95,7 +95,7 @@ impl Conjuncts {
         preserved: &Range<usize>,
         supplied: &Range<usize>,
     ) {
-        let reader = Reader { facts, pieces, scope };
+        let reader = Reader { facts, pieces, scope, place: Facts::key_index };
         let mut ties = Vec::new();
         for term in and_terms(condition) {
             let Some((left, right)) = reader.equal_columns(term) else { continue };
@@ -242,11 +242,25 @@ fn bare(mut expr: &Expr) -> &Expr {
     expr
 }
 
+/// What the condition of a statement on one table says about the columns of that table's
+/// primary key.
+pub(crate) fn of_primary_key(
+    facts: &Facts,
+    pieces: &Pieces<'_>,
+    condition: &Expr,
+) -> Vec<(KeySlot, Predicate)> {
+    let reader = Reader { facts, pieces, scope: 0, place: Facts::primary_index };
+    let terms = and_terms(condition).into_iter();
+    terms.flat_map(|term| reader.predicates(term)).collect()
+}
+
 /// Reads terms in one scope.
 struct Reader<'a> {
     facts: &'a Facts,
     pieces: &'a Pieces<'a>,
     scope: usize,
+    /// The place of a column in the key that predicates are gathered for.
+    place: fn(&Facts, BoundColumn) -> Option<usize>,
 }
 
 impl Reader<'_> {
@@ -268,7 +282,7 @@ impl Reader<'_> {
     fn key(&self, expr: &Expr) -> Option<KeySlot> {
         let bound = self.column(expr)?;
         let own = self.facts.instances[bound.instance].scope == self.scope;
-        let index = self.facts.key_index(bound)?;
+        let index = (self.place)(self.facts, bound)?;
         own.then_some(KeySlot { instance: bound.instance, index })
     }
 

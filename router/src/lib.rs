@@ -26,5 +26,6 @@ pub mod rule;
 mod session;
 mod splice;
 pub mod template;
+pub mod touch;
 pub mod view;
 mod word;

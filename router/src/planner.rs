@@ -9,7 +9,7 @@ pub(crate) mod scatter;
 pub(crate) mod select;
 pub(crate) mod shape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod untold;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     parse::{self, NotUnderstood, Pieces},
     plan::{InsertId, Refusal, Target, Traits},
     template::{Fixed, Form, Template},
+    touch::Touching,
     view::SessionView,
 };
 use shardline_model::catalog::{Catalog, TableKind};
@@ -67,6 +68,7 @@ impl Context<'_> {
                 target: Target::Any,
                 traits,
                 insert_id: InsertId::None,
+                touching: Touching::default(),
             }));
         }
         if pieces.is_word(0, "DO") {

@@ -7,15 +7,15 @@ use crate::{
     lexer::{LiteralSpan, SqlMode},
 };
 use shardline_model::{
-    catalog::{Catalog, ColocationGroup, TableKind},
+    catalog::{Catalog, ColocationGroup, Sharding, Table, TableKind},
     id::{GroupId, ShardId},
-    key::{KeyError, KeyPart, KeyType, KeyUse, Literal},
+    key::{Key, KeyError, KeyPart, KeyType, KeyUse, Literal},
 };
 use smallvec::SmallVec;
 use std::{borrow::Cow, collections::BTreeSet, ops};
 
 /// Most keys that the IN lists of a statement are multiplied out to.
-const KEYS_MAX: usize = 4_096;
+pub(crate) const KEYS_MAX: usize = 4_096;
 
 /// The values of one execution.
 #[derive(Clone, Copy, Debug)]
@@ -92,14 +92,20 @@ impl Reach {
     }
 }
 
+/// What is known of the columns of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pins {
+    pub(crate) key_types: SmallVec<[KeyType; 1]>,
+    /// For each column.
+    pub(crate) keys: SmallVec<[Vec<Predicate>; 1]>,
+}
+
 /// What is known of one sharded table instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableRoute {
     pub(crate) group: GroupId,
-    /// The types of its own key columns: those of the group's first table may be narrower.
-    pub(crate) key_types: SmallVec<[KeyType; 1]>,
-    /// For each key column.
-    pub(crate) keys: SmallVec<[Vec<Predicate>; 1]>,
+    /// By the types of its own key columns: those of the group's first table may be narrower.
+    pub(crate) pins: Pins,
 }
 
 impl TableRoute {
@@ -113,10 +119,10 @@ impl TableRoute {
             Some(shards) => shards,
             None => group.placement.shards(),
         };
-        for predicate in self.keys.first().into_iter().flatten() {
+        for predicate in self.pins.keys.first().into_iter().flatten() {
             if let Predicate::Range { low, high } = predicate
                 && let Some(within) =
-                    range_owners(values, group, &self.key_types, low.as_ref(), high.as_ref())
+                    range_owners(values, group, &self.pins.key_types, low.as_ref(), high.as_ref())
             {
                 shards.retain(|shard| within.contains(shard));
             }
@@ -127,24 +133,46 @@ impl TableRoute {
     /// The owner when each key column has exactly one predicate with one value. Nothing
     /// is allocated for integers.
     fn one_key(&self, values: &Values<'_>, group: &ColocationGroup) -> Option<ShardId> {
-        if self.key_types.len() != self.keys.len() {
+        let Pins { key_types, keys } = &self.pins;
+        if key_types.len() != keys.len() {
             return None;
         }
         let mut key: SmallVec<[KeyPart; 2]> = SmallVec::new();
-        for (predicates, key_type) in self.keys.iter().zip(&self.key_types) {
+        for (predicates, key_type) in keys.iter().zip(key_types) {
             let [Predicate::In(list)] = predicates.as_slice() else { return None };
             let [value] = list.as_slice() else { return None };
             key.push(key_type.canonical(&values.get(*value)?, KeyUse::Compare).ok()?);
         }
-        group.placement.owner(&key, &self.key_types)
+        group.placement.owner(&key, key_types)
     }
 
     /// The owners of the listed keys; None unless every key column has a usable list.
     fn listed(&self, values: &Values<'_>, group: &ColocationGroup) -> Option<BTreeSet<ShardId>> {
+        let owner = |key: &Key| group.placement.owner(key, &self.pins.key_types);
+        Some(self.pins.listed(values)?.iter().filter_map(owner).collect())
+    }
+}
+
+impl Pins {
+    /// What is known of the shard key of a table instance.
+    pub(crate) fn of_shard_key(
+        facts: &Facts,
+        instance: usize,
+        table: &Table,
+        sharding: &Sharding,
+    ) -> Self {
+        let slots = 0..sharding.key_columns.len();
+        let keys = slots.map(|index| facts.conjuncts.of(KeySlot { instance, index })).collect();
+        // A valid catalog has a type for each; without them the table is everywhere.
+        Self { key_types: table.key_types().unwrap_or_default().into(), keys }
+    }
+
+    /// The keys that the predicates list; None unless every column has a usable list.
+    pub(crate) fn listed(&self, values: &Values<'_>) -> Option<Vec<Key>> {
         if self.key_types.len() != self.keys.len() {
             return None;
         }
-        let mut keys: Vec<SmallVec<[KeyPart; 2]>> = vec![SmallVec::new()];
+        let mut keys: Vec<Key> = vec![Key::new()];
         for (predicates, key_type) in self.keys.iter().zip(&self.key_types) {
             let mut candidates: Option<Vec<KeyPart>> = None;
             for predicate in predicates {
@@ -181,8 +209,7 @@ impl TableRoute {
             });
             keys = extended.collect();
         }
-        let owner = |key: &SmallVec<[KeyPart; 2]>| group.placement.owner(key, &self.key_types);
-        Some(keys.iter().filter_map(owner).collect())
+        Some(keys)
     }
 }
 
@@ -258,13 +285,8 @@ impl Route {
             let Some(table) = &bound.table else { continue };
             match &table.kind {
                 TableKind::Sharded(sharding) => {
-                    let slots = 0..sharding.key_columns.len();
-                    let keys = slots
-                        .map(|index| facts.conjuncts.of(KeySlot { instance, index }))
-                        .collect();
-                    // A valid catalog has a type for each; without them the table is everywhere.
-                    let key_types = table.key_types().unwrap_or_default().into();
-                    let this = TableRoute { group: sharding.group, key_types, keys };
+                    let pins = Pins::of_shard_key(facts, instance, table, sharding);
+                    let this = TableRoute { group: sharding.group, pins };
                     if !route.tables.contains(&this) {
                         route.tables.push(this);
                     }

@@ -11,6 +11,7 @@ use crate::{
     planner, reserved,
     session::{self, Prefix, Recognised},
     template::{BindInput, SessionValues, Template},
+    touch::Touches,
     view::SessionView,
 };
 use shardline_model::catalog::Catalog;
@@ -124,7 +125,11 @@ fn plan(
     if tokens.is_empty() {
         // A text of comments alone, such as the first line of a dump, does nothing.
         let comment = !tokens.comments.is_empty();
-        return if comment { Ok((fixed(nothing(), digest), true)) } else { Err(Refusal::empty()) };
+        return if comment {
+            Ok((fixed(nothing(), Touches::default(), digest), true))
+        } else {
+            Err(Refusal::empty())
+        };
     }
     if tokens.iter().any(|token| token.kind == TokenKind::Semicolon) {
         return Err(Refusal::syntax(
@@ -147,18 +152,18 @@ fn plan(
         }
         Recognised::Prefixed { prefix, statement } => {
             return prefixed(&tokens, prefix, statement, view, catalog)
-                .map(|plan| (fixed(plan, digest), false));
+                .map(|(plan, touches)| (fixed(plan, touches, digest), false));
         }
     };
     // DDL and its comments are planned each time: a comment may hold the clause.
     let keep = digest.literals.is_empty() && matches!(plan, Plan::Session(_) | Plan::Single(_));
     let keep = keep
         && !matches!(plan, Plan::Session(crate::plan::SessionStatement::ExplainSharding { .. }));
-    Ok((fixed(plan, digest), keep))
+    Ok((fixed(plan, Touches::default(), digest), keep))
 }
 
-fn fixed(plan: Plan, digest: &Digest) -> Template {
-    Template::of_plan(plan, digest.parameters)
+fn fixed(plan: Plan, touches: Touches, digest: &Digest) -> Template {
+    Template::of_plan(plan, touches, digest.parameters)
 }
 
 /// SET without assignments: the session says OK.
@@ -174,20 +179,21 @@ fn prefixed(
     statement: usize,
     view: &SessionView<'_>,
     catalog: &Catalog,
-) -> Result<Plan, Refusal> {
+) -> Result<(Plan, Touches), Refusal> {
     match (single_shard(tokens, statement, view, catalog), prefix) {
-        (Ok(Some(mut single)), _) => {
+        (Ok(Some((mut single, mut touches))), _) => {
             if prefix == Prefix::Explain {
                 single.traits.writes = false;
                 single.traits.locks = false;
                 single.traits.assigns_variables = false;
                 single.insert_id = crate::plan::InsertId::None;
+                touches = Touches::default();
             }
             single.traits.returns_rows |=
                 tokens.is_keyword(0, "ANALYZE") || prefix == Prefix::Explain;
-            Ok(Plan::Single(single))
+            Ok((Plan::Single(single), touches))
         }
-        (_, Prefix::Explain) => Ok(session::any_shard(true)),
+        (_, Prefix::Explain) => Ok((session::any_shard(true), Touches::default())),
         (Err(refusal), Prefix::Executed) => Err(refusal),
         (Ok(None), Prefix::Executed) => Err(Refusal::not_supported(
             "ANALYZE and SET STATEMENT need a statement that one shard runs as it is written",
@@ -202,7 +208,7 @@ fn single_shard(
     statement: usize,
     view: &SessionView<'_>,
     catalog: &Catalog,
-) -> Result<Option<Single>, Refusal> {
+) -> Result<Option<(Single, Touches)>, Refusal> {
     let (Some(first), Some(last)) = (tokens.get(statement), tokens.last()) else { return Ok(None) };
     let sql = Span { start: first.span.start, end: last.span.end }.of(tokens.sql);
     let mut digest = Digest::new();
@@ -221,7 +227,9 @@ fn single_shard(
         ids: None,
     };
     match template.bind(&input) {
-        Ok(Plan::Single(single)) if single.sql == ShardSql::Unchanged => Ok(Some(single)),
+        Ok(Plan::Single(single)) if single.sql == ShardSql::Unchanged => {
+            Ok(Some((single, template.touches(&input))))
+        }
         Ok(_) | Err(_) => Ok(None),
     }
 }

@@ -15,13 +15,14 @@ use crate::{
     },
     route::{Destination, Values},
     splice::{Edit, Splicer},
+    touch::{self, Touches, Touching},
 };
 use shardline_model::{
     catalog::Catalog,
     id::{ShardId, TableId},
     key::Literal,
 };
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 /// Where a literal stands in a statement's text, in the text's order.
 pub use crate::lexer::LiteralSpan;
@@ -81,11 +82,12 @@ pub enum BindError {
 }
 
 /// A statement whose place no value decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Fixed {
     pub(crate) target: Target,
     pub(crate) traits: Traits,
     pub(crate) insert_id: InsertId,
+    pub(crate) touching: Touching,
 }
 
 /// What is known of a statement before its values.
@@ -96,7 +98,7 @@ pub(crate) enum Form {
     Insert(InsertForm),
     Modify(ModifyForm),
     /// A plan that is the same for every execution.
-    Whole(Plan),
+    Whole(Plan, Touching),
 }
 
 /// A statement planned for one digest and one epoch.
@@ -116,14 +118,15 @@ impl Template {
             Form::Read(read) => read.traits,
             Form::Insert(insert) => insert.traits,
             Form::Modify(modify) => modify.traits,
-            Form::Whole(_) => Traits::default(),
+            Form::Whole(..) => Traits::default(),
         };
         Self { form, calls, parameter_count: pieces.parameters, mode: pieces.mode, traits }
     }
 
     /// A template of a plan that no value changes: schema changes and statements of the
-    /// session. It is good for texts with the same literals only.
-    pub fn of_plan(plan: Plan, parameter_count: usize) -> Self {
+    /// session. It is good for texts with the same literals only. `touches` is what it
+    /// writes or locks.
+    pub fn of_plan(plan: Plan, touches: Touches, parameter_count: usize) -> Self {
         let traits = match &plan {
             Plan::Single(single) => single.traits,
             Plan::Scatter(scatter) => scatter.traits,
@@ -131,7 +134,8 @@ impl Template {
             Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Traits::default(),
         };
         let mode = SqlMode::default();
-        Self { form: Form::Whole(plan), calls: Vec::new(), parameter_count, mode, traits }
+        let form = Form::Whole(plan, Touching::told(touches));
+        Self { form, calls: Vec::new(), parameter_count, mode, traits }
     }
 
     /// How many `?` it has.
@@ -144,17 +148,46 @@ impl Template {
         self.traits
     }
 
+    /// The databases of the tables that it writes or locks.
+    pub fn touched_databases(&self) -> &[Arc<str>] {
+        &self.touching().databases
+    }
+
+    fn touching(&self) -> &Touching {
+        match &self.form {
+            Form::Fixed(fixed) => &fixed.touching,
+            Form::Read(read) => &read.touching,
+            Form::Insert(insert) => &insert.touching,
+            Form::Modify(modify) => &modify.touching,
+            Form::Whole(_, touching) => touching,
+        }
+    }
+
+    /// What one execution writes or locks; `input` is as [`Template::bind`] made a plan of
+    /// it, with the sequence numbers.
+    pub fn touches(&self, input: &BindInput<'_>) -> Touches {
+        let values = self.values(input);
+        self.touching().touches(&values, input.catalog, || match &self.form {
+            Form::Insert(form) => Some(touch::insert::of_form(form, input, &values)),
+            Form::Fixed(_) | Form::Read(_) | Form::Modify(_) | Form::Whole(..) => None,
+        })
+    }
+
+    fn values<'a>(&self, input: &BindInput<'a>) -> Values<'a> {
+        let params = input.params.unwrap_or_default();
+        Values { sql: input.sql, mode: self.mode, literals: input.literals, params }
+    }
+
     /// The plan for one execution.
     ///
     /// # Errors
     /// [`BindError::NeedsIds`] asks the caller for sequence numbers;
     /// [`BindError::Refused`] says why these values cannot be used.
     pub fn bind(&self, input: &BindInput<'_>) -> Result<Plan, BindError> {
-        let params = input.params.unwrap_or_default();
-        let values = Values { sql: input.sql, mode: self.mode, literals: input.literals, params };
+        let values = self.values(input);
         let editor = Editor { template: self, input };
         match &self.form {
-            Form::Whole(plan) => Ok(plan.clone()),
+            Form::Whole(plan, _) => Ok(plan.clone()),
             Form::Fixed(fixed) => editor.plan_single(fixed.target, fixed.traits, fixed.insert_id),
             Form::Read(form) => self.bind_read(form, input, values, &editor),
             Form::Modify(form) => self.bind_modify(form, input, values, &editor),

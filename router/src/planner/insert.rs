@@ -17,6 +17,10 @@ use crate::{
     },
     route::Route,
     template::{Fixed, Form},
+    touch::{
+        Touching,
+        insert::{PrimaryPlaces, reassigns},
+    },
 };
 use shardline_model::{
     catalog::{Table, TableKind},
@@ -37,11 +41,19 @@ pub(crate) struct InsertForm {
     pub(crate) key_types: Vec<KeyType>,
     /// The AUTO_INCREMENT column, where the table has one.
     pub(crate) auto: Option<ColumnPlace>,
+    /// Where the primary key of a broadcast or single table is, when the rows' primary
+    /// keys are all that the statement touches.
+    pub(crate) primary: Option<PrimaryPlaces>,
+    /// A unique key without the shard key, which only generated ids keep unique.
+    pub(crate) id_is_uncovered: bool,
+    /// ON DUPLICATE KEY UPDATE may assign the AUTO_INCREMENT column.
+    pub(crate) reassigns_id: bool,
     /// Explicit ids are refused.
     pub(crate) ids_only_generated: bool,
     /// Tables of subqueries.
     pub(crate) others: Route,
     pub(crate) returning: bool,
+    pub(crate) touching: Touching,
 }
 
 /// Where the parts of the text are.
@@ -125,6 +137,7 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
                 target: Target::Shard(*shard),
                 traits,
                 insert_id: InsertId::FromServer,
+                touching: Touching::in_text(&table),
             }));
         }
     }
@@ -190,6 +203,7 @@ fn plan_query(
                 target: Target::Shard(*shard),
                 traits,
                 insert_id: InsertId::FromServer,
+                touching: Touching::of_tables([table]),
             }));
         }
     }
@@ -201,6 +215,7 @@ fn plan_query(
         several: refuse().map(|_: Form| ()),
         key_assignments: Vec::new(),
         table: table.name.clone(),
+        touching: Touching::of_tables([table]),
     }))
 }
 
@@ -219,16 +234,7 @@ fn placed(
             "write INSERT INTO table (columns) VALUES (values), ...",
         ));
     };
-    for (number, row) in rows.iter().enumerate() {
-        let empty = row.values.is_empty() && layout.list_close.is_none_or(|(_, empty)| empty);
-        if row.values.len() != columns.len() && !empty {
-            return Err(Refusal {
-                code: 1136,
-                reason: format!("Column count doesn't match value count at row {}", number + 1),
-                hint: "give every listed column one value".into(),
-            });
-        }
-    }
+    check_counts(&layout, &rows, columns.len())?;
     let empty = rows.iter().all(|row| row.values.is_empty());
     let place = |column: usize| ColumnPlace {
         column,
@@ -252,7 +258,16 @@ fn placed(
         check_copy(context, &table, &columns, empty)?;
     }
     check_duplicate_key(context, &table, &layout)?;
-    let ids_only_generated = !context.view.allow_explicit_ids && id_is_uncovered(&table);
+    let id_is_uncovered = id_is_uncovered(&table);
+    let reassigns_id = table
+        .auto_increment
+        .is_some_and(|id| reassigns(&table, context.pieces, layout.tail.clone(), &[id]));
+    let primary = match &table.kind {
+        TableKind::Sharded(_) => None,
+        TableKind::Broadcast | TableKind::Single { .. } => {
+            PrimaryPlaces::of(&table, context.pieces, layout.tail.clone(), place)
+        }
+    };
     let key_types = table.key_types().map_err(|error| {
         Refusal::not_supported(error.to_string(), "declare the table again with a supported key")
     })?;
@@ -264,14 +279,33 @@ fn placed(
         key,
         key_types,
         auto,
-        ids_only_generated,
+        primary,
+        ids_only_generated: !context.view.allow_explicit_ids && id_is_uncovered,
+        id_is_uncovered,
+        reassigns_id,
+        touching: Touching::in_form(&table),
         others,
         table,
     })
 }
 
+/// Every listed column has one value, or a row is empty and has the defaults.
+fn check_counts(layout: &Layout, rows: &[Row], columns: usize) -> Result<(), Refusal> {
+    for (number, row) in rows.iter().enumerate() {
+        let empty = row.values.is_empty() && layout.list_close.is_none_or(|(_, empty)| empty);
+        if row.values.len() != columns && !empty {
+            return Err(Refusal {
+                code: 1136,
+                reason: format!("Column count doesn't match value count at row {}", number + 1),
+                hint: "give every listed column one value".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The columns that a row's values are for.
-fn listed_columns(head: &Head, table: &Table) -> Result<Vec<usize>, Refusal> {
+pub(crate) fn listed_columns(head: &Head, table: &Table) -> Result<Vec<usize>, Refusal> {
     let Some(names) = &head.columns else {
         return Ok((0..table.columns.len()).filter(|i| !table.columns[*i].invisible).collect());
     };

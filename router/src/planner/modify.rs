@@ -9,6 +9,7 @@ use crate::{
     planner::{Context, functions, untold},
     route::{Route, Values},
     template::Form,
+    touch::{Change, Choice, Touching},
 };
 use shardline_model::{
     catalog::{Catalog, TableKind},
@@ -32,6 +33,7 @@ pub(crate) struct ModifyForm {
     pub(crate) key_assignments: Vec<KeyAssignment>,
     /// The table's name, for reasons.
     pub(crate) table: String,
+    pub(crate) touching: Touching,
 }
 
 /// `SET key_column = value` beside `WHERE key_column = old`.
@@ -98,6 +100,7 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     };
     let sets_id = functions::calls(pieces, 0..pieces.len(), &["LAST_INSERT_ID"])
         .is_some_and(|index| !pieces.is(index + 2, crate::lexer::TokenKind::RightParen));
+    let touching = touching(context, &facts, &statement, &targets);
     let table = targets.first().map(|i| facts.instances[*i].name.clone()).unwrap_or_default();
     Ok(Form::Modify(ModifyForm {
         several: check_several(&facts, returning, limited),
@@ -107,7 +110,28 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         copies,
         key_assignments,
         table,
+        touching,
     }))
+}
+
+/// What of the rows that it changes is known by now.
+fn touching(
+    context: &Context<'_>,
+    facts: &Facts,
+    statement: &Statement,
+    targets: &[usize],
+) -> Touching {
+    let (selection, change) = match statement {
+        Statement::Update(update) => {
+            let columns = update.assignments.iter().map(|a| assigned(facts, &a.target));
+            (update.selection.as_ref(), Change::Update(columns.collect()))
+        }
+        Statement::Delete(delete) => (delete.selection.as_ref(), Change::Delete),
+        _ => (None, Change::Update(None)),
+    };
+    let condition = selection.filter(|_| own(facts).len() == 1);
+    let pieces = context.pieces;
+    Touching::of_choice(&Choice { facts, pieces, instances: targets.to_vec(), condition, change })
 }
 
 /// The instances of the outermost statement.

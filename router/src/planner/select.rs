@@ -9,6 +9,7 @@ use crate::{
     planner::{Context, scatter, scatter::ScatterForm, shape, untold},
     route::Route,
     template::Form,
+    touch::{Change, Choice, Touching},
     word::Marks,
 };
 use sqlparser::ast::{Query, SelectItem, SetExpr, Statement};
@@ -23,6 +24,7 @@ pub(crate) struct ReadForm {
     pub(crate) scatter: Result<ScatterForm, Refusal>,
     /// Select items without an alias, which keep their name when a call in them is replaced.
     pub(crate) nameless: Vec<Range<usize>>,
+    pub(crate) touching: Touching,
 }
 
 /// Plans a statement that reads.
@@ -59,8 +61,27 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         _ => Vec::new(),
     };
     let route = Route::of(&facts);
+    let touching = match traits.locks {
+        true => locking(context, &facts, query),
+        false => Touching::default(),
+    };
     let scatter = scatter_form(context, query, facts, shape, traits);
-    Ok(Form::Read(ReadForm { route, traits, scatter, nameless }))
+    Ok(Form::Read(ReadForm { route, traits, scatter, nameless, touching }))
+}
+
+/// What of the rows that it locks is known by now: those of all its tables.
+fn locking(context: &Context<'_>, facts: &Facts, query: &Query) -> Touching {
+    let condition = match query.body.as_ref() {
+        SetExpr::Select(select) if facts.instances.len() == 1 => select.selection.as_ref(),
+        _ => None,
+    };
+    Touching::of_choice(&Choice {
+        facts,
+        pieces: context.pieces,
+        instances: (0..facts.instances.len()).collect(),
+        condition: condition.filter(|_| facts.selects == 1),
+        change: Change::Lock,
+    })
 }
 
 fn top_items(query: &Query) -> Option<&[SelectItem]> {

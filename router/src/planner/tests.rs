@@ -3,7 +3,7 @@
 //! `! option=value` before it sets `mode`, `database`, `params`, `shards` or `explicit`
 //! for that case. `UPDATE_EXPECT=1` rewrites the files.
 
-pub(super) mod catalog;
+pub(crate) mod catalog;
 mod properties;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     plan::{Plan, Refusal},
     planner,
     template::{BindError, BindInput, SessionValues},
+    touch::Touches,
     view::SessionView,
 };
 use shardline_model::{catalog::Catalog, key::Literal};
@@ -51,6 +52,15 @@ pub(crate) fn session() -> SessionValues {
 
 /// Plans and binds, giving out ids from 1001 when they are asked for.
 pub(crate) fn plan(case: &Case, catalog: &Catalog, sql: &[u8]) -> Result<Plan, Refusal> {
+    planned(case, catalog, sql).map(|(plan, _)| plan)
+}
+
+/// The same, with what it touches.
+pub(crate) fn planned(
+    case: &Case,
+    catalog: &Catalog,
+    sql: &[u8],
+) -> Result<(Plan, Touches), Refusal> {
     let view = SessionView {
         database: case.database.as_deref(),
         sql_mode: case.mode,
@@ -75,12 +85,12 @@ pub(crate) fn plan(case: &Case, catalog: &Catalog, sql: &[u8]) -> Result<Plan, R
         ids: None,
     };
     match template.bind(&input) {
-        Ok(plan) => Ok(plan),
+        Ok(plan) => Ok((plan, template.touches(&input))),
         Err(BindError::Refused(refusal)) => Err(refusal),
         Err(BindError::NeedsIds { count, .. }) => {
             input.ids = Some(1001..1001 + count);
             match template.bind(&input) {
-                Ok(plan) => Ok(plan),
+                Ok(plan) => Ok((plan, template.touches(&input))),
                 Err(BindError::Refused(refusal)) => Err(refusal),
                 Err(error @ BindError::NeedsIds { .. }) => panic!("{error} again"),
             }
@@ -99,6 +109,13 @@ fn param(text: &str) -> Literal<'_> {
 }
 
 fn check(file: &str) {
+    check_with(file, |case, catalog, sql| {
+        plan(case, catalog, sql).unwrap_or_else(Plan::Refuse).to_string()
+    });
+}
+
+/// Checks what `render` makes of each case.
+pub(crate) fn check_with(file: &str, render: impl Fn(&Case, &Catalog, &[u8]) -> String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let mut actual = String::new();
@@ -124,11 +141,8 @@ fn check(file: &str) {
         }
         if !lines.is_empty() {
             let catalog = catalog::catalog(case.shards);
-            let plan = match plan(&case, &catalog, lines.join("\n").as_bytes()) {
-                Ok(plan) => plan,
-                Err(refusal) => Plan::Refuse(refusal),
-            };
-            writeln!(actual, "{plan}").unwrap();
+            let rendered = render(&case, &catalog, lines.join("\n").as_bytes());
+            writeln!(actual, "{rendered}").unwrap();
         }
         actual.push('\n');
     }

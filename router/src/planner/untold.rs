@@ -8,6 +8,7 @@ use crate::{
     plan::{InsertId, Refusal, Target, Traits},
     planner::{Context, functions},
     template::{Fixed, Form},
+    touch::Touching,
 };
 use shardline_model::{
     catalog::{Table, TableKind},
@@ -21,6 +22,7 @@ struct Candidates {
     /// Shards on which sharded and single tables are.
     shards: BTreeSet<ShardId>,
     broadcast: bool,
+    tables: Vec<Arc<Table>>,
     /// A view, whose tables are not known.
     view: bool,
 }
@@ -28,6 +30,9 @@ struct Candidates {
 impl Candidates {
     fn add(&mut self, context: &Context<'_>, table: &Arc<Table>) {
         self.view |= table.is_view;
+        if !self.tables.iter().any(|known| known.id == table.id) {
+            self.tables.push(table.clone());
+        }
         match &table.kind {
             TableKind::Sharded(sharding) => {
                 if let Some(group) = context.catalog.groups.get(&sharding.group) {
@@ -89,7 +94,11 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
         true => InsertId::FromServer,
         false => InsertId::None,
     };
-    Ok(Form::Fixed(Fixed { target, traits, insert_id }))
+    let touching = match writes || locks {
+        true => Touching::of_tables(candidates.tables.iter().map(Arc::as_ref)),
+        false => Touching::default(),
+    };
+    Ok(Form::Fixed(Fixed { target, traits, insert_id, touching }))
 }
 
 /// Every identifier that could be a table of the catalog, whatever it really is.

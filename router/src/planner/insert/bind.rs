@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// What a row's AUTO_INCREMENT column gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RowId {
+pub(crate) enum RowId {
     /// A new one from the sequence.
     Generated(u64),
     /// What the statement says.
@@ -111,10 +111,10 @@ fn check_several(form: &InsertForm) -> Result<(), BindError> {
 }
 
 /// The ids of rows; one is kept in place.
-type RowIds = SmallVec<[RowId; 1]>;
+pub(crate) type RowIds = SmallVec<[RowId; 1]>;
 
 /// The id of every row; empty when the table has no AUTO_INCREMENT column.
-fn row_ids(
+pub(crate) fn row_ids(
     form: &InsertForm,
     input: &BindInput<'_>,
     values: &Values<'_>,
@@ -259,10 +259,7 @@ fn owner(
     row: &Row,
     id: Option<&RowId>,
 ) -> Result<ShardId, Refusal> {
-    let mut key = Key::new();
-    for (place, key_type) in form.key.iter().zip(&form.key_types) {
-        key.push(key_part(form, row, place, key_type, values, id)?);
-    }
+    let key = shard_key(form, row, values, id)?;
     group.placement.owner(&key, &form.key_types).ok_or_else(|| Refusal {
         code: 1526,
         reason: format!(
@@ -272,6 +269,20 @@ fn owner(
         ),
         hint: "add a range or a list of values (or DEFAULT) for it to the table's placement".into(),
     })
+}
+
+/// The shard key of one row.
+pub(crate) fn shard_key(
+    form: &InsertForm,
+    row: &Row,
+    values: &Values<'_>,
+    id: Option<&RowId>,
+) -> Result<Key, Refusal> {
+    let mut key = Key::new();
+    for (place, key_type) in form.key.iter().zip(&form.key_types) {
+        key.push(key_part(form, row, place, key_type, values, id)?);
+    }
+    Ok(key)
 }
 
 fn key_part(
