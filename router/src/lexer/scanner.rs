@@ -29,6 +29,7 @@ const CLASS: [u8; 256] = {
     table
 };
 
+#[inline]
 fn has(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
 }
@@ -69,6 +70,7 @@ impl<'a> Scanner<'a> {
         self.sql.get(self.position + offset).copied().unwrap_or(0)
     }
 
+    #[inline]
     fn span(&self, start: usize) -> Span {
         Span { start: start as u32, end: self.position as u32 }
     }
@@ -212,6 +214,7 @@ impl<'a> Scanner<'a> {
         TokenKind::Word
     }
 
+    #[inline]
     fn word_or_prefixed(&mut self, start: usize, byte: u8) -> Result<TokenKind, LexError> {
         if self.peek(1) != b'\'' {
             return Ok(self.word(start));
@@ -254,6 +257,7 @@ impl<'a> Scanner<'a> {
         Ok(digits)
     }
 
+    #[inline]
     fn number(&mut self, start: usize) -> Result<TokenKind, LexError> {
         if self.peek(0) == b'0' && matches!(self.peek(1), b'x' | b'b') {
             return Ok(self.prefixed_number(start));
@@ -337,6 +341,7 @@ impl<'a> Scanner<'a> {
         self.quoted(quote, false, "the quoted identifier")
     }
 
+    #[inline]
     fn symbol(&mut self, start: usize, byte: u8) -> Result<TokenKind, LexError> {
         use TokenKind::*;
         match byte {
@@ -369,10 +374,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether the dot at `start` directly follows an unquoted identifier.
+    #[inline]
     fn dot_separates(&self, start: usize) -> bool {
         self.word_end == start && start > 0
     }
 
+    #[inline]
     fn operator(&self, byte: u8) -> Option<(TokenKind, usize)> {
         use TokenKind::*;
         let (second, third) = (self.peek(1), self.peek(2));

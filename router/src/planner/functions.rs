@@ -174,11 +174,35 @@ pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether user variables are assigned within the statement.
+pub(crate) fn assigns_variables(pieces: &Pieces<'_>) -> bool {
+    (0..pieces.len()).any(|index| {
+        pieces.is(index, TokenKind::UserVariable) && pieces.is(index + 1, TokenKind::Assign)
+    })
+}
+
+/// Refuses them where several shards would each assign them.
+pub(crate) fn assigned_once(assigns_variables: bool) -> Result<(), Refusal> {
+    if !assigns_variables {
+        return Ok(());
+    }
+    Err(Refusal::not_supported(
+        "user variables are assigned by a statement that several shards execute",
+        "change the rows of one shard at a time, or SET the variables before it",
+    ))
+}
+
 /// Functions and words whose value differs between servers or calls.
 const VOLATILE: &[&str] = &[
     "UUID",
     "UUID_SHORT",
+    "UUID_V4",
+    "UUID_V7",
     "SYS_GUID",
+    "VERSION",
+    "ENCRYPT",
+    "CURRENT_ROLE",
+    "PS_CURRENT_THREAD_ID",
     "RAND",
     "RANDOM_BYTES",
     "NOW",

@@ -11,7 +11,7 @@ use crate::{
     parse::NotUnderstood,
     plan::{InsertId, Refusal, Target, Traits},
     planner::{
-        Context,
+        Context, functions,
         insert::read::{Head, Source},
         modify, untold,
     },
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use shardline_model::{
-    catalog::{Table, TableKind},
+    catalog::{Column, Table, TableKind},
     key::KeyType,
 };
 use std::{ops::Range, sync::Arc};
@@ -109,7 +109,9 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     };
     let pieces = context.pieces;
     let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
-    let traits = Traits { writes: true, returns_rows: returning, ..Traits::default() };
+    let assigns_variables = functions::assigns_variables(pieces);
+    let traits =
+        Traits { writes: true, returns_rows: returning, assigns_variables, ..Traits::default() };
     let Some(table) = find_table(context.catalog, &database, &head.table) else {
         if is_system_schema(&database) {
             return Err(Refusal::not_supported(
@@ -343,7 +345,7 @@ fn check_copy(
         return Ok(());
     }
     for (index, column) in table.columns.iter().enumerate() {
-        let computed = column.default.as_ref().is_some_and(|text| text.contains('('));
+        let computed = column.default.as_ref().is_some_and(|text| is_computed(column, text));
         let omitted = empty || !columns.contains(&index);
         if computed && omitted && !column.generated && table.auto_increment != Some(index) {
             return Err(Refusal::not_supported(
@@ -356,6 +358,14 @@ fn check_copy(
         }
     }
     Ok(())
+}
+
+/// Whether a default is an expression. MariaDB prints `current_timestamp()`, MySQL
+/// `CURRENT_TIMESTAMP`.
+fn is_computed(column: &Column, default: &str) -> bool {
+    let is_time = ["timestamp", "datetime"].iter().any(|name| column.column_type.starts_with(name));
+    default.contains('(')
+        || (is_time && default.to_ascii_lowercase().starts_with("current_timestamp"))
 }
 
 /// ON DUPLICATE KEY UPDATE must leave the shard key alone.

@@ -93,6 +93,7 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     };
     let pieces = context.pieces;
     let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
+    let assigns_variables = functions::assigns_variables(pieces);
     let limited = match statement.as_ref() {
         Statement::Update(update) => update.limit.is_some(),
         Statement::Delete(delete) => delete.limit.is_some(),
@@ -103,8 +104,14 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     let touching = touching(context, &facts, &statement, &targets);
     let table = targets.first().map(|i| facts.instances[*i].name.clone()).unwrap_or_default();
     Ok(Form::Modify(ModifyForm {
-        several: check_several(&facts, returning, limited),
-        traits: Traits { writes: true, returns_rows: returning, ..Traits::default() },
+        several: check_several(&facts, returning, limited)
+            .and_then(|()| functions::assigned_once(assigns_variables)),
+        traits: Traits {
+            writes: true,
+            returns_rows: returning,
+            assigns_variables,
+            ..Traits::default()
+        },
         insert_id: if sets_id { InsertId::FromServer } else { InsertId::None },
         route,
         copies,
@@ -212,6 +219,7 @@ fn check_copies(
         ));
     }
     refuse_volatile(context)?;
+    functions::assigned_once(functions::assigns_variables(context.pieces))?;
     let limited = (0..context.pieces.len()).any(|index| context.pieces.is_word(index, "LIMIT"));
     if limited {
         return Err(Refusal::not_supported(

@@ -4,7 +4,10 @@ use crate::{
     lexer::{Lexer, SqlMode},
     parse::Pieces,
     plan::{Affected, InsertId, Plan, Refusal, ShardStatement, Single, Target, Write},
-    planner::insert::{ColumnPlace, InsertForm, Layout, Row, known, read::Source},
+    planner::{
+        functions,
+        insert::{ColumnPlace, InsertForm, Layout, Row, known, read::Source},
+    },
     route::{Destination, Values},
     splice::Edit,
     template::{BindError, BindInput, Editor},
@@ -101,6 +104,7 @@ fn check_several(form: &InsertForm) -> Result<(), BindError> {
             "insert the rows one by one",
         );
     }
+    functions::assigned_once(form.traits.assigns_variables).map_err(BindError::Refused)?;
     if form.others != crate::route::Route::default() {
         return refused(
             "an INSERT with subqueries over several shards is not supported yet",
