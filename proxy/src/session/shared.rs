@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     /// Connections to the shards.
     pub(crate) pools: Arc<PoolSet>,
     /// Transactions over several shards.
+    #[allow(dead_code, reason = "sessions do not commit by it yet")]
     pub(crate) distributed: Arc<Distributed>,
     /// The sessions.
     pub(crate) registry: Arc<Registry>,
