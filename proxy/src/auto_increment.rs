@@ -76,6 +76,20 @@ impl Sequences {
         block.take(count).ok_or_else(|| SqlError::internal("a sequence block is too short"))
     }
 
+    /// The same without waiting: None when too few are left here.
+    pub fn take_now(&self, table: TableId, count: u64) -> Option<Range<u64>> {
+        let tables = self.tables.lock();
+        tables.get(&table)?.try_lock().ok()?.take(count)
+    }
+
+    /// Whether the sequence goes on after `high` with nothing to wait for; otherwise
+    /// [`Sequences::advance`] does it.
+    pub fn advance_now(&self, table: TableId, high: u64) -> bool {
+        let tables = self.tables.lock();
+        let block = tables.get(&table).and_then(|block| block.try_lock().ok());
+        block.is_some_and(|mut block| block.advance(high) == Advance::Done)
+    }
+
     /// A statement names numbers itself, up to `high`: the sequence goes on after them.
     ///
     /// # Errors

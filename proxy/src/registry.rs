@@ -198,10 +198,10 @@ impl SessionEntry {
     }
 
     /// A command begins; the statement's text is kept in part.
-    pub fn begin(&self, command: &'static str, statement: &[u8]) {
+    pub fn begin(&self, command: &'static str, statement: &[u8], now: Instant) {
         let mut activity = self.activity.lock();
         activity.command = command;
-        activity.since = Instant::now();
+        activity.since = now;
         activity.statement.clear();
         let cut = statement.len().min(STATEMENT_BYTES_MAX);
         activity.statement.extend_from_slice(&statement[..cut]);
@@ -338,7 +338,7 @@ mod tests {
         let registry = Arc::new(Registry::new(3));
         let session = registry.register(1, "127.0.0.1:5".into()).unwrap();
         session.set_user("root");
-        session.begin("Query", b"SELECT 1");
+        session.begin("Query", b"SELECT 1", Instant::now());
         let views = registry.list();
         assert_eq!((views[0].user.as_str(), views[0].command), ("root", "Query"));
         assert_eq!(views[0].statement, b"SELECT 1");

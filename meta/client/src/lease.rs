@@ -71,6 +71,16 @@ impl ProxyLease {
         !self.remaining().is_zero()
     }
 
+    /// The same at a moment that was just read from the clock.
+    pub fn valid_at(&self, now: Instant) -> bool {
+        let holding = &*self.holding;
+        if holding.ended.load(Ordering::Acquire) {
+            return false;
+        }
+        let until = holding.valid_until_us.load(Ordering::Acquire);
+        (now.saturating_duration_since(holding.origin).as_micros() as u64) < until
+    }
+
     /// How long the id is ours without another renewal; zero when it is not.
     pub fn remaining(&self) -> Duration {
         self.holding.remaining()

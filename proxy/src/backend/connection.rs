@@ -14,6 +14,7 @@ use shardline_wire::{
     column::ColumnDefinition,
     command::Command,
     cursor::DecodeError,
+    relay::{End, EndKind},
     response::{ERR, OK},
     statement::PrepareOk,
     stream::Socket,
@@ -175,6 +176,28 @@ impl BackendConnection {
         if self.condition == Condition::Answering {
             self.condition = Condition::Quiet;
         }
+    }
+
+    /// The answer was followed to its end.
+    pub(crate) fn answered(&mut self, end: &End) {
+        match end.kind {
+            EndKind::Err => self.response_failed(),
+            EndKind::Ok | EndKind::RowsEnd => self.response_ended(end.status),
+        }
+    }
+
+    /// Whether a statement can be sent with nothing before it: the session's state is
+    /// applied, and the server has said nothing out of turn.
+    pub(crate) fn is_ready_for(&mut self, wanted: &SessionState) -> bool {
+        if !self.connection.buffered().is_empty() || wanted.next_transaction().is_some() {
+            return false;
+        }
+        if self.applied != *wanted {
+            return false;
+        }
+        // Equal now: next time the comparison is that of two pointers.
+        self.applied = wanted.clone();
+        true
     }
 
     /// Note that a command of the session changed what is applied (COM_INIT_DB or SET that

@@ -425,6 +425,34 @@ impl PooledConnection {
     pub fn discard(mut self) {
         self.poison();
     }
+
+    /// As a drop does, at a moment that was just read from the clock.
+    pub(crate) fn give_back(mut self, now: Instant) {
+        self.returned(now);
+    }
+
+    fn returned(&mut self, now: Instant) {
+        let (Some(pool), Some(connection)) = (self.pool.take(), self.connection.take()) else {
+            return;
+        };
+        let returned = if connection.is_clean() {
+            let class = connection.class();
+            pool.core.lock().state.give_back(now, connection, class, self.origin)
+        } else {
+            if connection.is_broken() {
+                pool.suspicion.notify_one();
+            }
+            if connection.is_answering() {
+                let orphan = Orphan { pool: pool.clone(), thread_id: connection.thread_id() };
+                if pool.orphans.try_send(orphan).is_err() {
+                    tracing::warn!(shard = %pool.name, "too many abandoned queries to kill them all");
+                }
+            }
+            connection.close();
+            pool.core.lock().state.place_freed()
+        };
+        pool.settle(returned);
+    }
 }
 
 impl Deref for PooledConnection {
@@ -449,26 +477,8 @@ impl DerefMut for PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let (Some(pool), Some(connection)) = (self.pool.take(), self.connection.take()) else {
-            return;
-        };
-        let returned = if connection.is_clean() {
-            let class = connection.class();
-            let now = Instant::now();
-            pool.core.lock().state.give_back(now, connection, class, self.origin)
-        } else {
-            if connection.is_broken() {
-                pool.suspicion.notify_one();
-            }
-            if connection.is_answering() {
-                let orphan = Orphan { pool: pool.clone(), thread_id: connection.thread_id() };
-                if pool.orphans.try_send(orphan).is_err() {
-                    tracing::warn!(shard = %pool.name, "too many abandoned queries to kill them all");
-                }
-            }
-            connection.close();
-            pool.core.lock().state.place_freed()
-        };
-        pool.settle(returned);
+        if self.connection.is_some() {
+            self.returned(Instant::now());
+        }
     }
 }

@@ -5,7 +5,6 @@ use crate::{
     backend::{BackendConnection, BackendError},
     session::answer::Protocol,
 };
-use bytes::BytesMut;
 use shardline_wire::{
     command::Command,
     statement::{CURSOR_NONE, LongData, Parameter, ParameterType, encode_execute},
@@ -79,11 +78,13 @@ impl<'a> Outgoing<'a> {
                     let command = Command::StmtSendLongData { statement_id, parameter, data };
                     connection.response_begins().queue_with(|out| command.encode(out));
                 }
-                let mut payload = BytesMut::new();
                 let Parameters { types, values, .. } = *parameters;
-                encode_execute(prepared, CURSOR_NONE, types, values, &mut payload)
-                    .map_err(|error| connection.unreadable(error))?;
-                connection.response_begins().queue_packet(&payload);
+                let mut encoded = Ok(());
+                connection.response_begins().queue_with(|out| {
+                    encoded = encode_execute(prepared, CURSOR_NONE, types, values, out);
+                });
+                // What is queued by halves is never sent: the connection is given up.
+                encoded.map_err(|error| connection.unreadable(error))?;
             }
         }
         Ok(())

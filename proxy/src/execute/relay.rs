@@ -13,6 +13,7 @@ use shardline_wire::{
     relay::{End, EndPacket, Request, ResponseTracker},
     response::{ERR, ErrPacket},
 };
+use std::task::{Context, Poll};
 
 /// One response to forward.
 #[derive(Clone, Copy, Debug)]
@@ -50,53 +51,103 @@ pub(crate) enum Sent {
     Broken,
 }
 
-impl Relay {
-    /// Forwards the response as it comes. Its packets keep their numbers, so it must be
-    /// the first to the client's command. `interrupt` is called once, for KILL QUERY: the
-    /// backend's error is then the response.
+/// A response on its way. Its packets keep their numbers, so it must be the first to the
+/// client's command.
+#[derive(Debug)]
+pub(crate) struct Relaying {
+    tracker: ResponseTracker,
+    end_packet: EndPacket,
+    sent: Sent,
+    /// Bytes at the front of what the backend has sent that the client is to have next.
+    due: usize,
+    complete: bool,
+    error: Option<ErrPacket>,
+}
+
+/// How far [`Relaying::poll_quick`] came.
+#[derive(Debug)]
+pub(crate) enum Quick {
+    /// The response was forwarded to its end, as [`Relaying::end`] says.
+    Ended,
+    /// There is more to do than to forward: [`Relaying::run`] goes on.
+    Stuck,
+    /// The response broke off.
+    Failed(RelayFailure),
+}
+
+impl Relaying {
+    /// Forwards as long as nothing is in the way: the client takes all bytes at once, and
+    /// nobody interrupts.
+    pub(crate) fn poll_quick(
+        &mut self,
+        backend: &mut Connection,
+        client: &mut Client,
+        kill: &KillSwitch,
+        cx: &mut Context<'_>,
+    ) -> Poll<Quick> {
+        if client.connection.unsent() > 0 {
+            return Poll::Ready(Quick::Stuck);
+        }
+        loop {
+            if self.due > 0 {
+                let packets = &backend.buffered()[..self.due];
+                match client.connection.poll_write(cx, packets) {
+                    Poll::Ready(Ok(count)) => self.forwarded(count, backend, client),
+                    Poll::Ready(Err(error)) => {
+                        let lost = RelayFailure::Client(ClientLost::Connection(error));
+                        return Poll::Ready(Quick::Failed(lost));
+                    }
+                    Poll::Pending => return Poll::Ready(Quick::Stuck),
+                }
+                if self.due > 0 {
+                    return Poll::Ready(Quick::Stuck);
+                }
+            }
+            if self.complete {
+                return Poll::Ready(Quick::Ended);
+            }
+            match backend.poll_read_some(cx) {
+                Poll::Ready(read) => {
+                    if let Err(failure) = self.take_read(read, backend) {
+                        return Poll::Ready(Quick::Failed(failure));
+                    }
+                }
+                Poll::Pending => {
+                    if let Poll::Ready(error) = client.poll_hung_up(cx) {
+                        let lost = RelayFailure::Client(ClientLost::Connection(error));
+                        return Poll::Ready(Quick::Failed(lost));
+                    }
+                    kill.watch(cx);
+                    let thrown = kill.state().is_some();
+                    return if thrown { Poll::Ready(Quick::Stuck) } else { Poll::Pending };
+                }
+            }
+        }
+    }
+
+    /// Forwards the response as it comes, to its end. `interrupt` is called once, for KILL
+    /// QUERY: the backend's error is then the response.
     pub(crate) async fn run(
-        self,
+        &mut self,
         backend: &mut Connection,
         client: &mut Client,
         kill: &KillSwitch,
         interrupt: impl FnOnce(),
-    ) -> Result<(End, Option<ErrPacket>), RelayFailure> {
-        let mut tracker = ResponseTracker::new(self.request, self.capabilities, self.end_packet);
-        let mut sent = Sent::Nothing;
+    ) -> Result<(), RelayFailure> {
         let mut interrupt = Some(interrupt);
-        let mut error = None;
+        self.look(backend)?;
         loop {
-            let progress = match tracker.feed(backend.buffered()) {
-                Ok(progress) => progress,
-                Err(error) => return Err(backend_failure(&error, sent)),
-            };
-            if progress.forward > 0 {
-                let packets = &backend.buffered()[..progress.forward];
-                if sent == Sent::Nothing && progress.complete {
-                    error = sole_error(packets);
-                }
+            if self.due > 0 {
+                let packets = &backend.buffered()[..self.due];
                 client.send_raw(packets, kill).await.map_err(RelayFailure::Client)?;
-                backend.consume(progress.forward);
-                let whole = tracker.is_between_packets();
-                sent = if whole { Sent::Packets } else { Sent::Broken };
-                client.connection.set_sequence(tracker.end().sequence.wrapping_add(1));
+                self.forwarded(self.due, backend, client);
             }
-            if progress.complete {
-                let end = *tracker.end();
-                if self.end_packet == EndPacket::Hold {
-                    // The held packet's number is free again.
-                    client.connection.set_sequence(end.sequence);
-                    backend.set_sequence(end.sequence);
-                }
-                return Ok((end, error));
+            if self.complete {
+                return Ok(());
             }
             tokio::select! {
                 biased;
-                read = backend.read_some() => match read {
-                    Ok(0) => return Err(backend_failure(&ConnectionError::Closed, sent)),
-                    Ok(_) => {}
-                    Err(error) => return Err(backend_failure(&error, sent)),
-                },
+                read = backend.read_some() => self.take_read(read, backend)?,
                 event = interruption(client, kill, interrupt.is_some()) => match event {
                     Interruption::Query => {
                         if let Some(interrupt) = interrupt.take() {
@@ -106,6 +157,76 @@ impl Relay {
                     Interruption::Lost(lost) => return Err(RelayFailure::Client(lost)),
                 },
             }
+        }
+    }
+
+    /// How the response ended, once it has.
+    pub(crate) fn followed(&self) -> &End {
+        self.tracker.end()
+    }
+
+    /// The same, to go on with the connection, and the error when the response was
+    /// nothing else. The number of a held packet is free again.
+    pub(crate) fn end(
+        &mut self,
+        backend: &mut Connection,
+        client: &mut Client,
+    ) -> (End, Option<ErrPacket>) {
+        let end = *self.tracker.end();
+        if self.end_packet == EndPacket::Hold {
+            client.connection.set_sequence(end.sequence);
+            backend.set_sequence(end.sequence);
+        }
+        (end, self.error.take())
+    }
+
+    fn take_read(
+        &mut self,
+        read: Result<usize, ConnectionError>,
+        backend: &Connection,
+    ) -> Result<(), RelayFailure> {
+        match read {
+            Ok(0) => Err(backend_failure(&ConnectionError::Closed, self.sent)),
+            Ok(_) => self.look(backend),
+            Err(error) => Err(backend_failure(&error, self.sent)),
+        }
+    }
+
+    /// Finds what may be forwarded of what has come.
+    fn look(&mut self, backend: &Connection) -> Result<(), RelayFailure> {
+        if self.due > 0 || self.complete {
+            return Ok(());
+        }
+        let progress = match self.tracker.feed(backend.buffered()) {
+            Ok(progress) => progress,
+            Err(error) => return Err(backend_failure(&error, self.sent)),
+        };
+        (self.due, self.complete) = (progress.forward, progress.complete);
+        if self.sent == Sent::Nothing && self.complete && self.due > 0 {
+            self.error = sole_error(&backend.buffered()[..self.due]);
+        }
+        Ok(())
+    }
+
+    fn forwarded(&mut self, count: usize, backend: &mut Connection, client: &mut Client) {
+        backend.consume(count);
+        self.due -= count;
+        let whole = self.due == 0 && self.tracker.is_between_packets();
+        self.sent = if whole { Sent::Packets } else { Sent::Broken };
+        client.connection.set_sequence(self.tracker.end().sequence.wrapping_add(1));
+    }
+}
+
+impl Relay {
+    /// The response to a statement that was sent: nothing of it is forwarded yet.
+    pub(crate) fn begin(self) -> Relaying {
+        Relaying {
+            tracker: ResponseTracker::new(self.request, self.capabilities, self.end_packet),
+            end_packet: self.end_packet,
+            sent: Sent::Nothing,
+            due: 0,
+            complete: false,
+            error: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     outgoing::Outgoing,
-    relay::{Relay, RelayFailure, Sent},
+    relay::{Relay, RelayFailure, Relaying, Sent},
 };
 use crate::{
     backend::{BackendConnection, KillKind, PoolSet, PooledConnection},
@@ -39,8 +39,18 @@ pub(crate) struct SingleRun<'a> {
 }
 
 impl SingleRun<'_> {
-    fn access(&self) -> Access {
+    /// Whether it reads or writes.
+    pub(crate) fn access(&self) -> Access {
         if self.traits.writes { Access::Write } else { Access::Read }
+    }
+
+    /// How its response is forwarded.
+    pub(crate) fn relay(&self, connection: &BackendConnection) -> Relay {
+        Relay {
+            request: Request::Query,
+            capabilities: connection.capabilities(),
+            end_packet: self.end_packet(),
+        }
     }
 
     /// Whether the last packet is changed before it is sent.
@@ -53,16 +63,17 @@ impl SingleRun<'_> {
 }
 
 /// A response that was followed to its end.
-struct Forwarded {
-    end: End,
+pub(crate) struct Forwarded {
+    /// How it ended.
+    pub(crate) end: End,
     /// The end packet, when it was not sent yet.
-    held: Option<Bytes>,
+    pub(crate) held: Option<Bytes>,
     /// The error, when it was all of the response.
-    error: Option<ErrPacket>,
+    pub(crate) error: Option<ErrPacket>,
 }
 
 /// How one attempt ended.
-enum Attempt {
+pub(crate) enum Attempt {
     /// The response was forwarded, or its end packet is still to be sent.
     Answered(Forwarded),
     /// The backend refused what came before the statement.
@@ -80,61 +91,87 @@ impl Session {
         self.transaction.admit(run.shard, access)?;
         // A read that broke before its answer began is sent once more, on a connection
         // that is certainly new enough; in a transaction there is no other connection.
-        let mut attempts_left = if access == Access::Read { 2 } else { 1 };
+        let attempts = if access == Access::Read { 2 } else { 1 };
+        self.run_attempts(&run, attempts).await
+    }
+
+    /// Runs a statement that may run, so often at most.
+    pub(crate) async fn run_attempts(
+        &mut self,
+        run: &SingleRun<'_>,
+        attempts: usize,
+    ) -> Result<(), Failure> {
+        let mut attempts_left = attempts;
         loop {
             attempts_left -= 1;
             let mut connection = self.connection(run.shard).await?;
-            let attempt = self.attempt(&mut connection, &run).await;
-            match attempt {
-                Attempt::Answered(forwarded) => {
-                    return self.answered(connection, &run, forwarded).await;
-                }
-                Attempt::Told(error) => {
-                    Box::pin(self.leave(connection, access, true)).await?;
-                    return Err(error.into());
-                }
-                Attempt::Lost(reason, sent) => {
-                    connection.poison();
-                    drop(connection);
-                    let retry = sent == Sent::Nothing
-                        && attempts_left > 0
-                        && !self.transaction.is_transactional();
-                    if retry {
-                        continue;
-                    }
-                    let lost = self.lost(run.shard, access, BackendFailure::Lost(reason));
-                    let failure = Box::pin(lost).await;
-                    return Err(match sent {
-                        Sent::Nothing | Sent::Packets => failure,
-                        Sent::Broken => {
-                            Failure::Client(crate::session::client::ClientLost::ResultBroken)
-                        }
-                    });
-                }
-                Attempt::Client(lost) => return Err(lost.into()),
+            let attempt = self.attempt(&mut connection, run).await;
+            if let Some(outcome) = self.attempted(connection, run, attempt, attempts_left > 0).await
+            {
+                return outcome;
             }
         }
     }
 
+    /// What an attempt has led to; None when there is to be another.
+    pub(crate) async fn attempted(
+        &mut self,
+        mut connection: PooledConnection,
+        run: &SingleRun<'_>,
+        attempt: Attempt,
+        others_left: bool,
+    ) -> Option<Result<(), Failure>> {
+        let access = run.access();
+        match attempt {
+            Attempt::Answered(forwarded) => Some(self.answered(connection, run, forwarded).await),
+            Attempt::Told(error) => {
+                let left = Box::pin(self.leave(connection, access, true)).await;
+                Some(left.and(Err(error.into())))
+            }
+            Attempt::Lost(reason, sent) => {
+                connection.poison();
+                drop(connection);
+                let retry =
+                    sent == Sent::Nothing && others_left && !self.transaction.is_transactional();
+                if retry {
+                    return None;
+                }
+                let lost = self.lost(run.shard, access, BackendFailure::Lost(reason));
+                let failure = Box::pin(lost).await;
+                Some(Err(match sent {
+                    Sent::Nothing | Sent::Packets => failure,
+                    Sent::Broken => {
+                        Failure::Client(crate::session::client::ClientLost::ResultBroken)
+                    }
+                }))
+            }
+            Attempt::Client(lost) => Some(Err(lost.into())),
+        }
+    }
+
     async fn attempt(&mut self, connection: &mut PooledConnection, run: &SingleRun<'_>) -> Attempt {
-        let sent = match self.send_statement(connection, run.access(), run.outgoing).await {
-            Ok(()) => self.forward(connection, run).await,
+        match self.send_statement(connection, run.access(), run.outgoing).await {
+            Ok(()) => {}
             Err(BackendFailure::Told(error)) => return Attempt::Told(error),
             Err(BackendFailure::Lost(reason)) => return Attempt::Lost(reason, Sent::Nothing),
-        };
-        match sent {
-            Ok(forwarded) => {
-                match forwarded.end.kind {
-                    EndKind::Err => connection.response_failed(),
-                    EndKind::Ok | EndKind::RowsEnd => {
-                        connection.response_ended(forwarded.end.status);
-                    }
-                }
-                Attempt::Answered(forwarded)
-            }
-            Err(RelayFailure::Backend { reason, sent }) => Attempt::Lost(reason, sent),
-            Err(RelayFailure::Client(lost)) => Attempt::Client(lost),
         }
+        if run.position == Position::Only {
+            let mut relaying = run.relay(connection).begin();
+            return self.follow(connection, run, &mut relaying).await;
+        }
+        let forwarded = Box::pin(self.forward_numbered(connection, run)).await;
+        concluded(connection, forwarded)
+    }
+
+    /// Forwards a response, which may have been begun, to its end.
+    pub(crate) async fn follow(
+        &mut self,
+        connection: &mut PooledConnection,
+        run: &SingleRun<'_>,
+        relaying: &mut Relaying,
+    ) -> Attempt {
+        let forwarded = self.forward(connection, run, relaying).await;
+        concluded(connection, forwarded)
     }
 
     /// Sends a statement with all that comes before it, and reads the answers to that.
@@ -168,38 +205,19 @@ impl Session {
         &mut self,
         connection: &mut PooledConnection,
         run: &SingleRun<'_>,
+        relaying: &mut Relaying,
     ) -> Result<Forwarded, RelayFailure> {
-        let relay = Relay {
-            request: Request::Query,
-            capabilities: connection.capabilities(),
-            end_packet: run.end_packet(),
-        };
         let (pools, shard) = (self.shared.pools.clone(), run.shard);
         let thread = connection.thread_id();
         let mut killing = None;
         let interrupt = || killing = Some(spawn_kill(pools, shard, thread));
         let (client, kill) = (&mut self.client, &self.registration.kill);
-        let relayed = if run.position == Position::Only {
-            let relayed = relay.run(connection.wire(), client, kill, interrupt).await;
-            relayed.map(|(end, error)| Forwarded { end, held: None, error })
-        } else {
-            let relayed = relay.run_numbered(connection.wire(), client, kill, interrupt);
-            let relayed = Box::pin(relayed).await;
-            relayed.map(|(end, payload)| {
-                let error = ErrPacket::decode(&payload).ok().filter(|_| end.kind == EndKind::Err);
-                Forwarded { end, held: Some(payload), error }
-            })
-        };
-        if let Some(killing) = killing {
-            // The kill must not meet the connection's next statement.
-            let _ = killing.await;
-            if !self.transaction.is_transactional() {
-                connection.poison();
-            }
-        }
-        let Forwarded { end, held, error } = relayed?;
-        if run.position != Position::Only || relay.end_packet == EndPacket::Forward {
-            return Ok(Forwarded { end, held, error });
+        let relayed = relaying.run(connection.wire(), client, kill, interrupt).await;
+        self.killed(connection, killing).await;
+        relayed?;
+        let (end, error) = relaying.end(connection.wire(), &mut self.client);
+        if run.end_packet() == EndPacket::Forward {
+            return Ok(Forwarded { end, held: None, error });
         }
         let held = connection.wire().read_packet().await;
         let held = held.map_err(|error| RelayFailure::Backend {
@@ -210,9 +228,41 @@ impl Session {
         Ok(Forwarded { end, held: Some(held), error })
     }
 
+    /// The same for one of several results, whose packets get numbers of their own.
+    async fn forward_numbered(
+        &mut self,
+        connection: &mut PooledConnection,
+        run: &SingleRun<'_>,
+    ) -> Result<Forwarded, RelayFailure> {
+        let relay = run.relay(connection);
+        let (pools, shard) = (self.shared.pools.clone(), run.shard);
+        let thread = connection.thread_id();
+        let mut killing = None;
+        let interrupt = || killing = Some(spawn_kill(pools, shard, thread));
+        let (client, kill) = (&mut self.client, &self.registration.kill);
+        let relayed = relay.run_numbered(connection.wire(), client, kill, interrupt).await;
+        self.killed(connection, killing).await;
+        let (end, payload) = relayed?;
+        let error = ErrPacket::decode(&payload).ok().filter(|_| end.kind == EndKind::Err);
+        Ok(Forwarded { end, held: Some(payload), error })
+    }
+
+    /// Waits for a kill that is on its way: it must not meet the connection's next statement.
+    async fn killed(
+        &self,
+        connection: &mut PooledConnection,
+        killing: Option<tokio::task::JoinHandle<()>>,
+    ) {
+        let Some(killing) = killing else { return };
+        let _ = killing.await;
+        if !self.transaction.is_transactional() {
+            connection.poison();
+        }
+    }
+
     /// The response has come to its end: sends a held packet, keeps what the session must
     /// know, and gives the connection back.
-    async fn answered(
+    pub(crate) async fn answered(
         &mut self,
         mut connection: PooledConnection,
         run: &SingleRun<'_>,
@@ -226,7 +276,7 @@ impl Session {
         if let Some(payload) = forwarded.held {
             self.send_end(&connection, run, &end, &payload).await?;
         }
-        self.note_result(run, &end);
+        self.note_result(run.insert_id, &end);
         if end.warnings > 0 && !failed {
             Box::pin(self.fetch_warnings(&mut connection, end.warnings)).await;
         }
@@ -280,7 +330,7 @@ impl Session {
     }
 
     /// What FOUND_ROWS(), ROW_COUNT() and LAST_INSERT_ID() say after the statement.
-    fn note_result(&mut self, run: &SingleRun<'_>, end: &End) {
+    pub(crate) fn note_result(&mut self, insert_id: InsertId, end: &End) {
         match end.kind {
             EndKind::Err => self.values.row_count = -1,
             EndKind::RowsEnd => {
@@ -292,7 +342,7 @@ impl Session {
         if end.kind == EndKind::Err {
             return;
         }
-        match run.insert_id {
+        match insert_id {
             InsertId::Generated(id) if end.affected_rows > 0 => self.values.last_insert_id = id,
             // LAST_INSERT_ID(expr) of an UPDATE comes in the OK packet too.
             InsertId::FromServer | InsertId::None if end.last_insert_id > 0 => {
@@ -316,6 +366,21 @@ impl Session {
                 self.diagnostics.count_only(count);
             }
         }
+    }
+}
+
+/// The connection is between commands again, or lost.
+fn concluded(
+    connection: &mut BackendConnection,
+    forwarded: Result<Forwarded, RelayFailure>,
+) -> Attempt {
+    match forwarded {
+        Ok(forwarded) => {
+            connection.answered(&forwarded.end);
+            Attempt::Answered(forwarded)
+        }
+        Err(RelayFailure::Backend { reason, sent }) => Attempt::Lost(reason, sent),
+        Err(RelayFailure::Client(lost)) => Attempt::Client(lost),
     }
 }
 

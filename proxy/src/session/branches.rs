@@ -30,12 +30,12 @@ pub(crate) struct Branches {
 }
 
 impl Branches {
-    fn take(&mut self, shard: ShardId) -> Option<PooledConnection> {
+    pub(super) fn take(&mut self, shard: ShardId) -> Option<PooledConnection> {
         let at = self.held.iter().position(|connection| connection.shard() == shard)?;
         Some(self.held.swap_remove(at))
     }
 
-    fn put(&mut self, connection: PooledConnection) {
+    pub(super) fn put(&mut self, connection: PooledConnection) {
         debug_assert!(self.held.iter().all(|held| held.shard() != connection.shard()));
         self.held.push(connection);
     }

@@ -8,7 +8,11 @@ use shardline_wire::{
     connection::{Connection, ConnectionError},
     response::{ErrPacket, OkPacket},
 };
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 /// A client that takes nothing for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -93,16 +97,19 @@ impl Client {
     /// Returns when the client hangs up while it waits for an answer. Commands that it
     /// sends ahead stay in the slab. Cancel-safe.
     pub(crate) async fn hung_up(&mut self) -> ConnectionError {
-        loop {
-            if self.connection.buffered().len() >= READ_AHEAD_MAX {
-                return std::future::pending().await;
-            }
-            match self.connection.read_some().await {
-                Ok(0) => return ConnectionError::Closed,
+        poll_fn(|cx| self.poll_hung_up(cx)).await
+    }
+
+    /// The same, polled.
+    pub(crate) fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionError> {
+        while self.connection.buffered().len() < READ_AHEAD_MAX {
+            match ready!(self.connection.poll_read_some(cx)) {
+                Ok(0) => return Poll::Ready(ConnectionError::Closed),
                 Ok(_) => {}
-                Err(error) => return error,
+                Err(error) => return Poll::Ready(error),
             }
         }
+        Poll::Pending
     }
 }
 

@@ -1,35 +1,56 @@
 //! One command of the client: decoded and answered.
 
 use super::{
-    Position, Session, client::ClientLost, failure::Failure, prepared::Statements, settings,
+    Position, Session, client::ClientLost, failure::Failure, prepared::Statements,
+    query::Statement, settings,
 };
 use crate::{error::SqlError, registry::Kill, server::CatalogUsers, state::SessionState};
 use shardline_wire::{
     OkPacket,
     command::Command,
-    connection::{Connection, Payload},
+    connection::Connection,
     server::{self, AcceptError},
     stream::Stream,
 };
+use std::time::Instant;
 
 impl Session {
-    /// Answers a command; what is queued for the client is sent by the caller.
-    pub(super) async fn command(&mut self, payload: Payload) -> Result<(), Failure> {
-        let command = Command::decode(&payload)
-            .map_err(|error| SqlError::malformed_packet(&error.to_string()))?;
+    /// Answers a command that came at `now`; what is queued for the client is sent by the
+    /// caller.
+    pub(super) async fn answer(&mut self, payload: &[u8], now: Instant) -> Result<(), Failure> {
+        match Command::decode(payload) {
+            Ok(Command::Query(sql)) => {
+                self.registration.begin("Query", sql, now);
+                match self.pieces(sql) {
+                    None => self.statement(Statement::text(sql, Position::Only), None, now).await,
+                    Some(pieces) => Box::pin(self.several(sql, &pieces)).await,
+                }
+            }
+            Ok(Command::StmtExecute { statement_id, payload }) => {
+                self.execute(statement_id, payload, now).await
+            }
+            Ok(command) => Box::pin(self.command(command, payload, now)).await,
+            Err(error) => Err(SqlError::malformed_packet(&error.to_string()).into()),
+        }
+    }
+
+    /// The commands that are not asked all the time.
+    async fn command(
+        &mut self,
+        command: Command<'_>,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), Failure> {
         match command {
             Command::Quit => Err(ClientLost::Quit.into()),
-            Command::Query(sql) => {
-                self.registration.begin("Query", sql);
-                self.query(sql).await
-            }
+            Command::Query(sql) => self.text(sql, Position::Only).await,
             Command::StmtPrepare(sql) => {
-                self.registration.begin("Prepare", sql);
+                self.registration.begin("Prepare", sql, now);
                 self.diagnostics.clear();
-                Box::pin(self.prepare(sql)).await
+                self.prepare(sql).await
             }
             Command::StmtExecute { statement_id, payload } => {
-                self.execute(statement_id, payload).await
+                self.execute(statement_id, payload, now).await
             }
             Command::StmtSendLongData { statement_id, parameter, data } => {
                 self.statements.append_long(statement_id, parameter, data);
@@ -49,13 +70,13 @@ impl Session {
                 Err(SqlError::unknown_statement(statement_id, "mysqld_stmt_fetch").into())
             }
             Command::InitDb(name) => {
-                self.registration.begin("Init DB", name);
+                self.registration.begin("Init DB", name, now);
                 self.diagnostics.clear();
                 self.use_database(&String::from_utf8_lossy(name))?;
                 self.answer_ok()
             }
             Command::Ping => {
-                self.shared.check_lease()?;
+                self.shared.check_lease(now)?;
                 self.answer_ok()
             }
             Command::Statistics => {
@@ -63,7 +84,7 @@ impl Session {
                 self.client.connection.queue_packet(line.as_bytes());
                 Ok(())
             }
-            Command::FieldList { table, .. } => Box::pin(self.field_list(table)).await,
+            Command::FieldList { table, .. } => self.field_list(table).await,
             Command::ProcessKill(id) => {
                 self.kill(u64::from(id), Kill::Connection)?;
                 self.answer_ok()
@@ -73,10 +94,10 @@ impl Session {
             }
             Command::SetOption(option) => self.set_option(option),
             Command::ResetConnection => {
-                Box::pin(self.reset()).await?;
+                self.reset().await?;
                 self.answer_ok()
             }
-            Command::ChangeUser(rest) => Box::pin(self.change_user(rest)).await,
+            Command::ChangeUser(rest) => self.change_user(rest).await,
             Command::Debug => Err(SqlError::unknown_command(payload[0]).into()),
             Command::Unknown(code) => Err(SqlError::unknown_command(code).into()),
         }

@@ -12,12 +12,14 @@ mod idle;
 mod named;
 mod parameters;
 mod prepared;
+mod preparing;
 mod query;
 mod schema;
 mod session_statement;
 mod set;
 mod settings;
 pub(crate) mod shared;
+mod short;
 mod show;
 pub mod transaction;
 
@@ -97,6 +99,8 @@ pub(crate) struct Session {
     /// The router's buffers.
     scratch: Scratch,
     idle: IdleTimer,
+    /// When the statement ended, if the clock was read already.
+    ended: Option<Instant>,
     /// COM_SET_OPTION may turn several statements in one command on and off.
     multi_statements: bool,
 }
@@ -143,6 +147,7 @@ impl Session {
             diagnostics: Diagnostics::default(),
             scratch: Scratch::new(),
             idle: IdleTimer::default(),
+            ended: None,
             shared,
             client,
             registration,
@@ -166,10 +171,13 @@ impl Session {
             };
             self.shared.metrics.question();
             let started = Instant::now();
-            let outcome = self.command(command).await;
-            let ended = Instant::now();
+            let outcome = self.answer(&command, started).await;
+            drop(command);
+            let ended = self.ended.take().unwrap_or_else(Instant::now);
             self.shared.metrics.statement_seconds.record((ended - started).as_secs_f64());
-            if let Err(lost) = self.conclude(outcome).await {
+            if (outcome.is_err() || self.client.connection.may_flush())
+                && let Err(lost) = self.conclude(outcome).await
+            {
                 break lost;
             }
             self.registration.idle(ended);

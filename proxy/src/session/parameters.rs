@@ -5,11 +5,15 @@ use shardline_wire::{
     statement::{Parameter, ParameterType},
     value::{ColumnType, Value},
 };
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// The literals of an execution's parameters. Text is taken as UTF-8 where it is; other
 /// bytes stay bytes.
-pub(crate) fn literals<'a>(types: &[ParameterType], values: &[Parameter<'a>]) -> Vec<Literal<'a>> {
+pub(crate) fn literals<'a>(
+    types: &[ParameterType],
+    values: &[Parameter<'a>],
+) -> SmallVec<[Literal<'a>; 4]> {
     types.iter().zip(values).map(|(kind, value)| literal(kind.kind, *value)).collect()
 }
 

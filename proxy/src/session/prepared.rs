@@ -3,11 +3,18 @@
 
 use crate::{config::Limits, error::SqlError};
 use bytes::Bytes;
+use shardline_model::id::Epoch;
+use shardline_router::{
+    lexer::SqlMode,
+    router::Scratch,
+    template::{LiteralSpan, Template},
+    view::SessionView,
+};
 use shardline_wire::{
     cursor::DecodeError,
     statement::{LongData, ParameterTypes},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// One prepared statement.
 #[derive(Debug)]
@@ -22,12 +29,55 @@ pub(crate) struct Prepared {
     pub(crate) long: LongData,
     /// Long data was refused; the next execution says so.
     pub(crate) long_error: bool,
+    /// What the last execution found out.
+    pub(crate) known: Option<Known>,
+}
+
+/// A statement's template, which is good for as long as the text is read alike.
+#[derive(Debug)]
+pub(crate) struct Known {
+    epoch: Epoch,
+    database: Option<Box<str>>,
+    mode: SqlMode,
+    allow_explicit_ids: bool,
+    /// The template.
+    pub(crate) template: Arc<Template>,
+    /// The literals of the text.
+    pub(crate) literals: Box<[LiteralSpan]>,
+}
+
+impl Known {
+    /// What was just prepared with `scratch`.
+    pub(crate) fn new(
+        view: &SessionView<'_>,
+        epoch: Epoch,
+        template: Arc<Template>,
+        scratch: &Scratch,
+    ) -> Self {
+        Known {
+            epoch,
+            database: view.database.map(Into::into),
+            mode: view.sql_mode,
+            allow_explicit_ids: view.allow_explicit_ids,
+            template,
+            literals: scratch.literals().into(),
+        }
+    }
+
+    /// Whether planning anew would give the same.
+    pub(crate) fn holds(&self, view: &SessionView<'_>, epoch: Epoch) -> bool {
+        self.epoch == epoch
+            && self.database.as_deref() == view.database
+            && self.mode == view.sql_mode
+            && self.allow_explicit_ids == view.allow_explicit_ids
+    }
 }
 
 /// All of one session.
 #[derive(Debug)]
 pub(crate) struct Statements {
-    by_id: HashMap<u32, Prepared>,
+    /// None while it is executed.
+    by_id: HashMap<u32, Option<Box<Prepared>>>,
     /// Those that SQL text prepared, by name in lower case.
     named: HashMap<String, u32>,
     last_id: u32,
@@ -71,9 +121,15 @@ impl Statements {
                 break;
             }
         }
-        let prepared =
-            Prepared { sql, parameters, types: None, long: LongData::new(), long_error: false };
-        self.by_id.insert(self.last_id, prepared);
+        let prepared = Prepared {
+            sql,
+            parameters,
+            types: None,
+            long: LongData::new(),
+            long_error: false,
+            known: None,
+        };
+        self.by_id.insert(self.last_id, Some(Box::new(prepared)));
         self.last_id
     }
 
@@ -82,29 +138,32 @@ impl Statements {
     /// # Errors
     /// There is none.
     pub(crate) fn get_mut(&mut self, id: u32, operation: &str) -> Result<&mut Prepared, SqlError> {
-        self.by_id.get_mut(&id).ok_or_else(|| SqlError::unknown_statement(id, operation))
+        let prepared = self.by_id.get_mut(&id).and_then(Option::as_deref_mut);
+        prepared.ok_or_else(|| SqlError::unknown_statement(id, operation))
     }
 
     /// Takes a statement out for its execution; [`Statements::put_back`] follows.
     ///
     /// # Errors
     /// There is none of that id.
-    pub(crate) fn lend(&mut self, id: u32) -> Result<Prepared, SqlError> {
-        let prepared = self.by_id.remove(&id);
+    pub(crate) fn lend(&mut self, id: u32) -> Result<Box<Prepared>, SqlError> {
+        let prepared = self.by_id.get_mut(&id).and_then(Option::take);
         prepared.ok_or_else(|| SqlError::unknown_statement(id, "mysqld_stmt_execute"))
     }
 
     /// Puts a statement back, without the long data of its execution.
-    pub(crate) fn put_back(&mut self, id: u32, mut prepared: Prepared) {
+    pub(crate) fn put_back(&mut self, id: u32, mut prepared: Box<Prepared>) {
         prepared.long.clear();
         prepared.long_error = false;
-        self.by_id.insert(id, prepared);
+        if let Some(place) = self.by_id.get_mut(&id) {
+            *place = Some(prepared);
+        }
     }
 
     /// COM_STMT_SEND_LONG_DATA has no answer: what cannot be kept fails the execution.
     pub(crate) fn append_long(&mut self, id: u32, parameter: u16, data: &[u8]) {
         let limit = self.long_data_max;
-        let Some(prepared) = self.by_id.get_mut(&id) else { return };
+        let Ok(prepared) = self.get_mut(id, "mysqld_stmt_send_long_data") else { return };
         let parameters = u16::try_from(prepared.parameters).unwrap_or(u16::MAX);
         let kept: Result<(), DecodeError> =
             prepared.long.append(parameter, data, parameters, limit);
@@ -129,7 +188,7 @@ impl Statements {
 
     /// The text and the number of parameters of a named statement.
     pub(crate) fn named(&self, name: &str) -> Option<(Bytes, usize)> {
-        let prepared = self.by_id.get(self.named.get(name)?)?;
+        let prepared = self.by_id.get(self.named.get(name)?)?.as_ref()?;
         Some((prepared.sql.clone(), prepared.parameters))
     }
 
@@ -144,7 +203,7 @@ impl Statements {
 
     /// COM_STMT_CLOSE.
     pub(crate) fn remove(&mut self, id: u32) {
-        if let Some(prepared) = self.by_id.remove(&id) {
+        if let Some(Some(prepared)) = self.by_id.remove(&id) {
             self.bytes -= prepared.sql.len();
         }
     }

@@ -1,68 +1,85 @@
-//! Statements: planned on one snapshot of the catalog and handed to what runs them; and
-//! prepared statements, which are the same with parameters.
+//! Statements: planned on one snapshot of the catalog and handed to what runs them.
 
-use super::{
-    Position, Session,
-    answer::{Protocol, header_packets},
-    failure::{BackendFailure, Failure},
-    parameters,
-    prepared::Prepared,
-    settings::is_hidden_database,
-    transaction::Access,
-};
+use super::{Position, Session, answer::Protocol, failure::Failure, prepared::Known};
 use crate::{
-    backend::{BackendStatement, PooledConnection},
     error::{SqlError, number},
     execute::{
         outgoing::{Outgoing, Parameters},
+        relay::Quick,
         single::SingleRun,
     },
 };
-use bytes::Bytes;
-use shardline_model::{catalog::Catalog, id::ShardId, key::Literal};
+use shardline_model::{
+    catalog::Catalog,
+    id::{ShardId, TableId},
+    key::Literal,
+};
 use shardline_router::{
     lexer::Lexer,
-    plan::{InsertId, Plan, SessionStatement, ShardSql, Single, Target, Traits, Write},
+    plan::{InsertId, Plan, Refusal, SessionStatement, ShardSql, Single, Target, Traits, Write},
     router::Scratch,
     template::{BindError, BindInput, Template},
     view::SessionView,
 };
-use shardline_wire::{
-    column::ColumnDefinition,
-    response::EofPacket,
-    statement::{Execute, PrepareOk},
-};
-use std::{ops::Range, sync::Arc};
+use std::{future::poll_fn, ops::Range, sync::Arc, time::Instant};
 
 /// A server's word for a statement that it runs but does not prepare.
 const UNPREPARABLE: u16 = 1295;
 
 /// A statement with its values.
 #[derive(Clone, Copy)]
-struct Statement<'a> {
-    sql: &'a [u8],
-    protocol: Protocol,
+pub(super) struct Statement<'a> {
+    pub(super) sql: &'a [u8],
+    pub(super) protocol: Protocol,
     /// The parameters of an execution.
-    parameters: Parameters<'a>,
+    pub(super) parameters: Parameters<'a>,
     /// The same as literals.
-    literals: Option<&'a [Literal<'a>]>,
-    position: Position,
+    pub(super) literals: Option<&'a [Literal<'a>]>,
+    pub(super) position: Position,
+}
+
+impl<'a> Statement<'a> {
+    pub(super) fn text(sql: &'a [u8], position: Position) -> Self {
+        Statement {
+            sql,
+            protocol: Protocol::Text,
+            parameters: Parameters::default(),
+            literals: None,
+            position,
+        }
+    }
+}
+
+/// A statement's plan, and the snapshot that it was made from and is run on.
+pub(super) struct Planned {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) plan: Result<Plan, Unplanned>,
+}
+
+/// Why there is no plan.
+pub(super) enum Unplanned {
+    /// The client is told.
+    Refused(SqlError),
+    /// These sequence numbers have to be waited for.
+    NeedsIds { table: TableId, count: u64 },
 }
 
 impl Session {
-    /// COM_QUERY: one statement, or several where the client may send several.
-    pub(super) async fn query(&mut self, sql: &[u8]) -> Result<(), Failure> {
-        if self.multi_statements && memchr::memchr(b';', sql).is_some() {
-            // A text that cannot be read is refused by the router, with the reason.
-            let pieces = Lexer::split(sql, self.mode).unwrap_or_default();
-            if pieces.len() > 1 {
-                return Box::pin(self.several(sql, &pieces)).await;
-            }
+    /// COM_QUERY with several statements, when it is one and the client may send such.
+    pub(super) fn pieces(&self, sql: &[u8]) -> Option<Vec<Range<usize>>> {
+        if !self.multi_statements || memchr::memchr(b';', sql).is_none() {
+            return None;
         }
-        self.text(sql, Position::Only).await
+        // A text that cannot be read is refused by the router, with the reason.
+        let pieces = Lexer::split(sql, self.mode).unwrap_or_default();
+        (pieces.len() > 1).then_some(pieces)
     }
 
-    async fn several(&mut self, sql: &[u8], pieces: &[Range<usize>]) -> Result<(), Failure> {
+    pub(super) async fn several(
+        &mut self,
+        sql: &[u8],
+        pieces: &[Range<usize>],
+    ) -> Result<(), Failure> {
         let last = pieces.len() - 1;
         for (index, piece) in pieces.iter().enumerate() {
             let position = if index == last { Position::Last } else { Position::MoreFollow };
@@ -72,52 +89,95 @@ impl Session {
     }
 
     pub(super) async fn text(&mut self, sql: &[u8], position: Position) -> Result<(), Failure> {
-        let statement = Statement {
-            sql,
-            protocol: Protocol::Text,
-            parameters: Parameters::default(),
-            literals: None,
-            position,
-        };
-        self.statement(statement).await
+        self.statement(Statement::text(sql, position), None, Instant::now()).await
     }
 
-    async fn statement(&mut self, statement: Statement<'_>) -> Result<(), Failure> {
-        self.shared.check_lease()?;
+    /// Plans a statement and runs it; `now` is when it came.
+    pub(super) async fn statement(
+        &mut self,
+        statement: Statement<'_>,
+        known: Option<&mut Option<Known>>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        self.shared.check_lease(now)?;
+        let planned = self.planned(&statement, known);
+        if let Ok(Plan::Single(single)) = &planned.plan
+            && let Some(mut running) = self.begin_short(single, &statement)
+        {
+            let quick = poll_fn(|cx| self.poll_short(&mut running, cx)).await;
+            if let Quick::Ended = quick
+                && self.is_plain_end(&running)
+            {
+                return self.end_short(running);
+            }
+            let run = single_run(single, running.shard(), &statement);
+            return Box::pin(self.leave_short(running, quick, run)).await;
+        }
+        Box::pin(self.carry_out(planned, statement)).await
+    }
+
+    /// Plans a statement, as far as nothing has to be waited for.
+    fn planned(&mut self, statement: &Statement<'_>, known: Option<&mut Option<Known>>) -> Planned {
         let catalog = self.catalog();
-        let planned = self.plan(statement, &catalog).await;
-        let about_last =
-            matches!(&planned, Ok(Plan::Session(SessionStatement::ShowWarnings { .. })));
+        let plan = self.plan(statement, known, &catalog);
+        let about_last = matches!(&plan, Ok(Plan::Session(SessionStatement::ShowWarnings { .. })));
         if !about_last {
             self.diagnostics.clear();
         }
-        let plan = match planned {
-            Ok(plan) => plan,
-            Err(error) => return Err(Box::pin(self.refusal(error, statement.sql, &catalog)).await),
+        if let Ok(plan) = &plan {
+            self.shared.metrics.planned(plan);
+        }
+        Planned { catalog, plan }
+    }
+
+    async fn carry_out(
+        &mut self,
+        planned: Planned,
+        statement: Statement<'_>,
+    ) -> Result<(), Failure> {
+        let Planned { catalog, plan } = planned;
+        let plan = match plan {
+            Err(Unplanned::NeedsIds { table, count }) => {
+                self.plan_with_ids(&statement, &catalog, table, count).await
+            }
+            plan => plan,
         };
-        self.shared.metrics.planned(&plan);
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(Unplanned::Refused(error)) => {
+                return Err(self.refusal(error, statement.sql, &catalog).await);
+            }
+            Err(Unplanned::NeedsIds { .. }) => {
+                let text = "a statement asked twice for sequence numbers";
+                return Err(SqlError::internal(text).into());
+            }
+        };
         match plan {
             Plan::Single(single) => self.single(&single, statement, &catalog).await,
             Plan::Scatter(scatter) => {
-                let (protocol, position) = (statement.protocol, statement.position);
-                Box::pin(self.run_scatter(&scatter, protocol, position)).await
+                self.run_scatter(&scatter, statement.protocol, statement.position).await
             }
             Plan::Write(write) => self.write(&write, statement).await,
-            Plan::Ddl(ddl) => Box::pin(self.ddl(&ddl, statement.position)).await,
+            Plan::Ddl(ddl) => self.ddl(&ddl, statement.position).await,
             Plan::Session(session) => {
                 let (protocol, position) = (statement.protocol, statement.position);
-                Box::pin(self.session_statement(session, statement.sql, protocol, position)).await
+                self.session_statement(session, statement.sql, protocol, position).await
             }
             Plan::Refuse(refusal) => {
                 let error = SqlError::refused(&refusal);
-                Err(Box::pin(self.refusal(error, statement.sql, &catalog)).await)
+                Err(self.refusal(error, statement.sql, &catalog).await)
             }
         }
     }
 
     /// What a client is told of a statement that is not run here: what a server says, when
     /// no server would run it either (a misspelt word, an unknown column).
-    async fn refusal(&mut self, error: SqlError, sql: &[u8], catalog: &Catalog) -> Failure {
+    pub(super) async fn refusal(
+        &mut self,
+        error: SqlError,
+        sql: &[u8],
+        catalog: &Catalog,
+    ) -> Failure {
         let verbs = ["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"];
         let asks = error.number == number::NOT_SUPPORTED
             && Lexer::tokenize(sql, self.mode)
@@ -150,47 +210,88 @@ impl Session {
         template.map_err(|refusal| SqlError::refused(&refusal))
     }
 
-    async fn plan(
+    fn plan(
         &mut self,
-        statement: Statement<'_>,
+        statement: &Statement<'_>,
+        known: Option<&mut Option<Known>>,
         catalog: &Arc<Catalog>,
-    ) -> Result<Plan, SqlError> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let plan = self.plan_with(statement, catalog, &mut scratch).await;
-        self.scratch = scratch;
-        plan
-    }
-
-    async fn plan_with(
-        &mut self,
-        statement: Statement<'_>,
-        catalog: &Arc<Catalog>,
-        scratch: &mut Scratch,
-    ) -> Result<Plan, SqlError> {
-        let template = self.template(statement.sql, catalog, scratch)?;
+    ) -> Result<Plan, Unplanned> {
+        let view = SessionView {
+            database: self.state.database(),
+            sql_mode: self.mode,
+            allow_explicit_ids: self.settings.allow_explicit_ids,
+        };
+        let mut prepare =
+            || self.shared.router.prepare(statement.sql, &view, catalog, &mut self.scratch);
+        let template;
+        let (template, literals) = match known {
+            Some(slot) => {
+                let current = slot.take().filter(|known| known.holds(&view, catalog.epoch));
+                let known = match current {
+                    Some(known) => known,
+                    None => {
+                        let template = prepare().map_err(refused)?;
+                        Known::new(&view, catalog.epoch, template, &self.scratch)
+                    }
+                };
+                let known = slot.insert(known);
+                (&*known.template, &*known.literals)
+            }
+            None => {
+                template = prepare().map_err(refused)?;
+                (&*template, self.scratch.literals())
+            }
+        };
         let limit = self.state.variable("sql_select_limit");
         self.values.select_limit = limit.and_then(|limit| limit.as_str().parse().ok());
-        let mut ids = None;
+        let mut input = BindInput {
+            sql: statement.sql,
+            literals,
+            params: statement.literals,
+            session: &self.values,
+            catalog,
+            ids: None,
+        };
         loop {
-            let input = BindInput {
-                sql: statement.sql,
-                literals: scratch.literals(),
-                params: statement.literals,
-                session: &self.values,
-                catalog,
-                ids: ids.clone(),
-            };
             match template.bind(&input) {
                 Ok(plan) => return Ok(plan),
-                Err(BindError::Refused(refusal)) => return Err(SqlError::refused(&refusal)),
-                Err(BindError::NeedsIds { table, count }) if ids.is_none() => {
-                    ids = Some(Box::pin(self.shared.sequences.take(table, count)).await?);
-                }
-                Err(BindError::NeedsIds { .. }) => {
-                    return Err(SqlError::internal("a statement asked twice for sequence numbers"));
+                Err(BindError::Refused(refusal)) => return Err(refused(refusal)),
+                Err(BindError::NeedsIds { table, count }) => {
+                    let ids = self.shared.sequences.take_now(table, count);
+                    if ids.is_none() || input.ids.is_some() {
+                        return Err(Unplanned::NeedsIds { table, count });
+                    }
+                    input.ids = ids;
                 }
             }
         }
+    }
+
+    async fn plan_with_ids(
+        &mut self,
+        statement: &Statement<'_>,
+        catalog: &Arc<Catalog>,
+        table: TableId,
+        count: u64,
+    ) -> Result<Plan, Unplanned> {
+        let ids = self.shared.sequences.take(table, count).await.map_err(Unplanned::Refused)?;
+        let mut scratch = Scratch::new();
+        let template = self.template(statement.sql, catalog, &mut scratch);
+        let input = BindInput {
+            sql: statement.sql,
+            literals: scratch.literals(),
+            params: statement.literals,
+            session: &self.values,
+            catalog,
+            ids: Some(ids),
+        };
+        let plan =
+            template.map_err(Unplanned::Refused)?.bind(&input).map_err(|error| match error {
+                BindError::Refused(refusal) => refused(refusal),
+                BindError::NeedsIds { table, count } => Unplanned::NeedsIds { table, count },
+            })?;
+        self.shared.metrics.planned(&plan);
+        Ok(plan)
     }
 
     async fn single(
@@ -200,16 +301,9 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<(), Failure> {
         if let InsertId::Explicit { high, table, .. } = single.insert_id {
-            Box::pin(self.shared.sequences.advance(table, high)).await?;
+            self.advance(table, high).await?;
         }
-        let outgoing = outgoing(single, &statement);
-        let run = |shard| SingleRun {
-            shard,
-            outgoing,
-            traits: single.traits,
-            insert_id: single.insert_id,
-            position: statement.position,
-        };
+        let run = |shard| single_run(single, shard, &statement);
         match single.target {
             Target::Shard(shard) => self.run_single(run(shard)).await,
             Target::Any => {
@@ -224,6 +318,13 @@ impl Session {
                 Err(SqlError::no_shards().into())
             }
         }
+    }
+
+    async fn advance(&self, table: TableId, high: u64) -> Result<(), Failure> {
+        if !self.shared.sequences.advance_now(table, high) {
+            Box::pin(self.shared.sequences.advance(table, high)).await?;
+        }
+        Ok(())
     }
 
     /// The shards that may run a statement that any shard can run, best first: a session
@@ -242,7 +343,7 @@ impl Session {
 
     async fn write(&mut self, write: &Write, statement: Statement<'_>) -> Result<(), Failure> {
         if let InsertId::Explicit { high, table, .. } = write.insert_id {
-            Box::pin(self.shared.sequences.advance(table, high)).await?;
+            self.advance(table, high).await?;
         }
         let [part] = write.parts.as_slice() else {
             return Box::pin(self.run_write(write, statement.position)).await;
@@ -259,8 +360,23 @@ impl Session {
     }
 }
 
+/// A plan on one shard as it is run there.
+fn single_run<'a>(single: &'a Single, shard: ShardId, statement: &Statement<'a>) -> SingleRun<'a> {
+    SingleRun {
+        shard,
+        outgoing: outgoing(single, statement),
+        traits: single.traits,
+        insert_id: single.insert_id,
+        position: statement.position,
+    }
+}
+
+fn refused(refusal: Refusal) -> Unplanned {
+    Unplanned::Refused(SqlError::refused(&refusal))
+}
+
 /// What is sent for a plan on one shard.
-fn outgoing<'a>(single: &'a Single, statement: &Statement<'a>) -> Outgoing<'a> {
+pub(super) fn outgoing<'a>(single: &'a Single, statement: &Statement<'a>) -> Outgoing<'a> {
     let parameters = statement.parameters;
     let returns_rows = single.traits.returns_rows;
     match (&single.sql, statement.protocol) {
@@ -272,194 +388,5 @@ fn outgoing<'a>(single: &'a Single, statement: &Statement<'a>) -> Outgoing<'a> {
             Outgoing::Execute { sql, parameters }
         }
         (ShardSql::Edited { sql, .. }, protocol) => Outgoing::literal(sql, protocol, returns_rows),
-    }
-}
-
-/// Prepared statements.
-impl Session {
-    /// COM_STMT_PREPARE: a shard tells the parameters and the columns.
-    pub(super) async fn prepare(&mut self, sql: &[u8]) -> Result<(), Failure> {
-        self.shared.check_lease()?;
-        self.statements.check_room(sql.len())?;
-        let catalog = self.catalog();
-        let mut scratch = Scratch::new();
-        let template = match self.template(sql, &catalog, &mut scratch) {
-            Ok(template) => template,
-            Err(error) => return Err(self.refusal(error, sql, &catalog).await),
-        };
-        let parameters = template.parameter_count();
-        let input = BindInput {
-            sql,
-            literals: scratch.literals(),
-            params: Some(&[]),
-            session: &self.values,
-            catalog: &catalog,
-            ids: None,
-        };
-        let own = if parameters == 0 { template.bind(&input).ok() } else { None };
-        let statement = match own {
-            Some(Plan::Session(
-                SessionStatement::Prepare { .. }
-                | SessionStatement::Execute { .. }
-                | SessionStatement::Deallocate { .. },
-            )) => return Err(SqlError::not_preparable().into()),
-            Some(Plan::Session(statement)) => {
-                let columns = self.columns_of(&statement).into();
-                Arc::new(BackendStatement::local(columns))
-            }
-            Some(Plan::Ddl(_)) => Arc::new(BackendStatement::local(Box::default())),
-            Some(Plan::Refuse(refusal)) => {
-                return Err(self.refusal(SqlError::refused(&refusal), sql, &catalog).await);
-            }
-            Some(Plan::Single(_) | Plan::Scatter(_) | Plan::Write(_)) | None => {
-                self.prepare_on_shard(sql, &catalog).await?
-            }
-        };
-        if statement.parameters.len() != parameters {
-            let text = "the statement's parameters are not read alike here and on the servers";
-            return Err(SqlError::internal(text).into());
-        }
-        // The packet's buffer is shared with what else was received: keep a copy.
-        let id = self.statements.insert(Bytes::copy_from_slice(sql), parameters);
-        self.answer_prepare(id, &statement);
-        Ok(())
-    }
-
-    async fn prepare_on_shard(
-        &mut self,
-        sql: &[u8],
-        catalog: &Catalog,
-    ) -> Result<Arc<BackendStatement>, Failure> {
-        let mut last = Err(SqlError::no_shards().into());
-        for shard in self.any_shards(catalog) {
-            let mut connection = match self.connection(shard).await {
-                Ok(connection) => connection,
-                Err(Failure::Sql(error)) if error.is_unreachable_shard() => {
-                    last = Err(error.into());
-                    continue;
-                }
-                Err(failure) => return Err(failure),
-            };
-            let prepared = async {
-                connection.apply(&self.state).await?;
-                Ok::<_, BackendFailure>(connection.prepare(sql).await?)
-            };
-            let prepared = prepared.await;
-            return self.put_back(connection, prepared).await;
-        }
-        last
-    }
-
-    /// Gives a connection back after a question that is no statement of the client's.
-    pub(super) async fn put_back<T>(
-        &mut self,
-        connection: PooledConnection,
-        asked: Result<T, BackendFailure>,
-    ) -> Result<T, Failure> {
-        match asked {
-            Err(BackendFailure::Lost(reason)) => {
-                let shard = connection.shard();
-                drop(connection);
-                Err(self.lost(shard, Access::Read, BackendFailure::Lost(reason)).await)
-            }
-            Ok(value) => {
-                self.hold_or_release(connection);
-                Ok(value)
-            }
-            Err(BackendFailure::Told(error)) => {
-                self.hold_or_release(connection);
-                Err(error.into())
-            }
-        }
-    }
-
-    fn answer_prepare(&mut self, id: u32, statement: &BackendStatement) {
-        let head = PrepareOk {
-            statement_id: id,
-            columns: statement.columns.len() as u16,
-            parameters: statement.parameters.len() as u16,
-            warnings: statement.warnings,
-        };
-        self.client.connection.queue_with(|out| head.encode(out));
-        let (capabilities, status) = (self.client.capabilities, self.status(Position::Only));
-        for definitions in [&statement.parameters, &statement.columns] {
-            let definitions: &[ColumnDefinition] = definitions;
-            for definition in definitions {
-                self.client.connection.queue_with(|out| definition.encode(out));
-            }
-            if !definitions.is_empty() && !capabilities.deprecate_eof() {
-                let eof = EofPacket { warnings: 0, status };
-                self.client.connection.queue_with(|out| eof.encode(out));
-            }
-        }
-    }
-
-    /// COM_STMT_EXECUTE.
-    pub(super) async fn execute(&mut self, id: u32, payload: &[u8]) -> Result<(), Failure> {
-        let mut prepared = self.statements.lend(id)?;
-        self.registration.begin("Execute", &prepared.sql);
-        let outcome = self.execute_prepared(&mut prepared, payload).await;
-        self.statements.put_back(id, prepared);
-        outcome
-    }
-
-    async fn execute_prepared(
-        &mut self,
-        prepared: &mut Prepared,
-        payload: &[u8],
-    ) -> Result<(), Failure> {
-        if prepared.long_error {
-            return Err(SqlError::wrong_arguments("mysqld_stmt_send_long_data").into());
-        }
-        let known = prepared.types.as_deref();
-        let execute = Execute::decode(payload, prepared.parameters, known, &prepared.long)
-            .map_err(|_| SqlError::wrong_arguments("mysqld_stmt_execute"))?;
-        let types = execute.new_types.clone().or_else(|| prepared.types.clone());
-        let types = types.unwrap_or_default();
-        let literals = parameters::literals(&types, &execute.values);
-        let long = (!prepared.long.is_empty()).then_some(&prepared.long);
-        let statement = Statement {
-            sql: &prepared.sql,
-            protocol: Protocol::Binary,
-            parameters: Parameters { types: &types, values: &execute.values, long },
-            literals: Some(&literals),
-            position: Position::Only,
-        };
-        let outcome = self.statement(statement).await;
-        let new_types = execute.new_types.is_some();
-        drop(literals);
-        drop(execute);
-        if new_types {
-            prepared.types = Some(types);
-        }
-        outcome
-    }
-
-    /// COM_FIELD_LIST: the columns of a table, as a shard describes them.
-    pub(super) async fn field_list(&mut self, table: &[u8]) -> Result<(), Failure> {
-        self.shared.check_lease()?;
-        self.diagnostics.clear();
-        if self.state.database().is_none_or(is_hidden_database) {
-            return Err(SqlError::no_database().into());
-        }
-        let name = String::from_utf8_lossy(table).into_owned();
-        let sql = format!("SELECT * FROM {} LIMIT 0", super::schema::quoted(&name));
-        let catalog = self.catalog();
-        let statement = self.prepare_on_shard(sql.as_bytes(), &catalog).await?;
-        let definitions = statement
-            .columns
-            .iter()
-            .map(|column| ColumnDefinition { default: Some(None), ..column.clone() });
-        let definitions: Vec<_> = definitions.collect();
-        // The packets of a result set without the count before them.
-        let (capabilities, status) = (self.client.capabilities, self.status(Position::Only));
-        let packets = header_packets(&definitions, capabilities, status);
-        let columns = &packets[1..=definitions.len()];
-        self.client.queue_all(columns);
-        let ok = shardline_wire::OkPacket::with_status(status);
-        self.client.connection.queue_with(|out| {
-            shardline_wire::response::encode_rows_end(&ok, capabilities, out);
-        });
-        Ok(())
     }
 }

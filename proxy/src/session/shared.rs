@@ -9,7 +9,7 @@ use shardline_meta_client::{MetaClient, ProxyLease};
 use shardline_model::{catalog::Catalog, id::ShardId};
 use shardline_router::router::Router;
 use shardline_wire::server::ServerConfig;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// The proxy, as its sessions see it.
 pub(crate) struct Shared {
@@ -39,13 +39,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Whether this proxy may serve.
+    /// Whether this proxy may serve, at a moment that was just read from the clock.
     ///
     /// # Errors
     /// It has no valid lease.
-    pub(crate) fn check_lease(&self) -> Result<(), SqlError> {
+    pub(crate) fn check_lease(&self, now: Instant) -> Result<(), SqlError> {
         match &*self.lease.load() {
-            Some(lease) if lease.valid() => Ok(()),
+            Some(lease) if lease.valid_at(now) => Ok(()),
             _ => Err(SqlError::no_lease()),
         }
     }

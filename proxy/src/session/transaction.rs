@@ -172,6 +172,14 @@ impl Transaction {
         }
     }
 
+    /// Whether nothing has to be sent on the shard's connection before the next statement.
+    pub fn is_entered(&self, shard: ShardId) -> bool {
+        match &self.open {
+            Some(open) => open.branches.contains(&shard),
+            None => self.next.isolation.is_none() && self.next.access.is_none(),
+        }
+    }
+
     /// What is sent on the shard's connection before the next statement there.
     pub fn preamble(&self, shard: ShardId) -> SmallVec<[Vec<u8>; 2]> {
         let mut statements = SmallVec::new();

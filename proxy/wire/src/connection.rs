@@ -4,12 +4,12 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::packet::{self, Deframer, FrameError, HEADER_LENGTH, Header, PAYLOAD_MAX};
 use crate::slab::{self, SLAB_LENGTH};
@@ -199,6 +199,8 @@ impl Connection {
 
     /// The same, polled. While nothing comes the connection holds no slab.
     pub fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ConnectionError>> {
+        // Asked first, as most reads come too early: a buffer is made ready only for bytes.
+        ready!(self.stream.poll_readable(cx)).map_err(reading)?;
         let small = self.read_length == SLAB_LENGTH;
         if small && self.received.is_empty() && self.received.capacity() > KEPT_MAX {
             self.received = BytesMut::new();
@@ -207,7 +209,10 @@ impl Connection {
             self.received = slab::take();
         }
         let missing = Deframer::missing(&self.received);
-        self.received.reserve(missing.clamp(self.read_length, READ_MAX));
+        let wanted = missing.clamp(self.read_length, READ_MAX);
+        if self.received.capacity() - self.received.len() < wanted {
+            self.received.reserve(wanted);
+        }
         let room = self.received.capacity() - self.received.len();
         let polled = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
         if self.received.is_empty() {
@@ -280,6 +285,11 @@ impl Connection {
         self.unsent.len()
     }
 
+    /// Whether a flush may have something to do; TLS may keep bytes to itself.
+    pub fn may_flush(&self) -> bool {
+        !self.unsent.is_empty() || self.stream.is_tls()
+    }
+
     /// Drops what is queued and not sent yet, such as an answer that turned into an error.
     /// Only between `flush` calls that ended.
     pub fn discard_unsent(&mut self) {
@@ -288,15 +298,44 @@ impl Connection {
 
     /// Sends everything that is queued. Cancel-safe: what was not sent stays queued.
     pub async fn flush(&mut self) -> Result<(), ConnectionError> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// The same, polled.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         while !self.unsent.is_empty() {
-            let count = self.stream.write(&self.unsent).await.map_err(writing)?;
+            let written = Pin::new(&mut self.stream).poll_write(cx, &self.unsent);
+            let count = ready!(written).map_err(writing)?;
             if count == 0 {
-                return Err(writing(io::ErrorKind::WriteZero.into()));
+                return Poll::Ready(Err(writing(io::ErrorKind::WriteZero.into())));
+            }
+            if count == self.unsent.len() {
+                break;
             }
             self.unsent.advance(count);
         }
-        slab::give_back(std::mem::take(&mut self.unsent));
-        self.stream.flush().await.map_err(writing)
+        if self.unsent.capacity() > 0 {
+            slab::give_back(std::mem::take(&mut self.unsent));
+        }
+        if self.stream.is_tls() {
+            return Pin::new(&mut self.stream).poll_flush(cx).map_err(writing);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes packets as they are, as many of their bytes as there is room for at once.
+    /// Nothing may be queued. Pending when there is no room, or when the stream is TLS, which
+    /// would keep bytes to itself: that is for [`Connection::send_raw`].
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        packets: &[u8],
+    ) -> Poll<Result<usize, ConnectionError>> {
+        debug_assert!(self.unsent.is_empty(), "what is queued comes first");
+        if self.stream.is_tls() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_write(cx, packets).map_err(writing)
     }
 
     /// Sends what is queued and then `packets`, which are packets already, without copying them.

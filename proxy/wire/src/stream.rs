@@ -55,6 +55,16 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether a read may find something: asks no system call. TLS may have bytes that it
+    /// has read already, so that it is always asked itself.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(Socket::Tcp(stream)) => stream.poll_read_ready(cx),
+            Self::Plain(Socket::Unix(stream)) => stream.poll_read_ready(cx),
+            Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Whether nobody else can read what is sent: TLS, or a socket that does not leave the machine.
     pub fn is_confidential(&self) -> bool {
         self.is_tls() || matches!(self.socket(), Socket::Unix(_))
