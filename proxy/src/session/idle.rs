@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 use tokio::time::Sleep;
@@ -15,11 +15,13 @@ pub(super) struct IdleTimer {
     since: Instant,
     /// The timer and the time after which the session ends, for which it was set.
     timer: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// Whom the timer wakes.
+    wakes: Option<Waker>,
 }
 
 impl Default for IdleTimer {
     fn default() -> Self {
-        IdleTimer { since: Instant::now(), timer: None }
+        IdleTimer { since: Instant::now(), timer: None, wakes: None }
     }
 }
 
@@ -31,6 +33,15 @@ impl IdleTimer {
 
     /// Ready when the session has been idle for `timeout`.
     pub(super) fn poll(&mut self, timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some((timer, set_for)) = &self.timer
+            && *set_for == timeout
+            && !timer.is_elapsed()
+            && self.wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            // It will wake this task when it fires: it need not be told again.
+            return Poll::Pending;
+        }
+        self.wakes = Some(cx.waker().clone());
         let due = self.since + timeout;
         let (timer, set_for) = self
             .timer
