@@ -11,7 +11,6 @@ use crate::{
 use shardline_model::id::{GroupId, ShardId};
 use shardline_proxy::txn::{
     commit::Holders,
-    guard::WriteKind,
     lock_key::{LockCheck, LockKey, LockSet, LockSpace, Touched},
 };
 use smallvec::SmallVec;
@@ -87,10 +86,8 @@ impl Proxy {
     async fn local_packet(&self) {
         let changes = self.local_changes();
         let shard = shard_of(changes[0].0);
-        let checks = self.catalog.known_to(self.incarnation).checks();
-        if !checks {
-            self.writes.borrow_mut().begin(WriteKind::Unchecked);
-        }
+        let held = self.catalog.hold(self.incarnation);
+        let checks = held.guard().checks();
         let bypass = self.network.server(shard).bypassed && self.engine.per_mille(300);
         let account = (!bypass).then_some(self.incarnation);
         if let Some(connection) = self.network.connect(self.process, shard, account).await {
@@ -113,16 +110,14 @@ impl Proxy {
             }
             connection.close();
         }
-        if !checks {
-            self.writes.borrow_mut().end(WriteKind::Unchecked);
-        }
     }
 
     /// A transaction on one shard that stays open for a while.
     async fn local_transaction(&self) {
         let changes = self.local_changes();
         let shard = shard_of(changes[0].0);
-        if !self.catalog.known_to(self.incarnation).checks() {
+        let held = self.catalog.hold(self.incarnation);
+        if !held.guard().checks() {
             return;
         }
         let account = Some(self.incarnation);
@@ -160,15 +155,24 @@ impl Proxy {
         if by_shard.len() < 2 {
             return;
         }
-        if !self.catalog.known_to(self.incarnation).allows_distributed() {
-            self.catalog.want();
+        let statement = self.catalog.hold(self.incarnation);
+        if !statement.guard().allows_distributed() {
+            // Who held it would wait for himself.
+            drop(statement);
+            self.catalog.raise(self.process, &self.network).await;
             return;
         }
-        self.writes.borrow_mut().begin(WriteKind::Distributed);
-        if let Some(open) = self.open(&by_shard).await {
+        let open = self.open(&by_shard).await;
+        drop(statement);
+        let Some(open) = open else { return };
+        let commit = self.catalog.hold(self.incarnation);
+        if commit.guard().allows_distributed() {
             self.commit(open).await;
+        } else {
+            for connection in open.connections.values() {
+                connection.close();
+            }
         }
-        self.writes.borrow_mut().end(WriteKind::Distributed);
     }
 
     async fn open(&self, by_shard: &[(ShardId, Changes)]) -> Option<Open> {

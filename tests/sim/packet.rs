@@ -49,6 +49,7 @@ pub(crate) enum Packet {
     KillConnections(Incarnation),
     MarkDead(Incarnation),
     CountBranches(Incarnation),
+    CountLeft,
     Sweep {
         incarnation: Incarnation,
         below: u64,

@@ -12,7 +12,6 @@ use shardline_proxy::txn::{
     commit::{self, BranchFate, DecideFailure, Ending, Holders, Participants},
     coordinator::Coordinator,
     forget::{self, Committed, Ledger},
-    guard::WriteLedger,
     lock_key::{LockKey, LockSet},
     outcome::{AbortAnswer, Outcome, Settlement, WriteVerdict, standing, write_verdict},
     recovery::{self, Resolution, Resolver, SCAN_PERIOD, Undecided},
@@ -37,7 +36,6 @@ pub(crate) struct Proxy {
     pub incarnation: Incarnation,
     pub rules: Rules,
     pub ledger: Rc<RefCell<Ledger>>,
-    pub writes: Rc<RefCell<WriteLedger>>,
     pub draining: Rc<Cell<bool>>,
     resolving: Rc<RefCell<BTreeSet<Xid>>>,
 }
@@ -67,7 +65,6 @@ impl Proxy {
             incarnation,
             rules,
             ledger: Rc::new(RefCell::new(Ledger::new(incarnation, rules))),
-            writes: Rc::default(),
             draining: Rc::default(),
             resolving: Rc::default(),
         }

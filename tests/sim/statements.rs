@@ -73,6 +73,10 @@ impl Server {
                 let left = state.tables.branch.iter();
                 left.filter(|(xid, row)| mine(xid) && row.prepared).count() as u64
             })),
+            Packet::CountLeft => Reply::Count(self.with(|state| {
+                let prepared = state.tables.branch.values().filter(|row| row.prepared).count();
+                (prepared + state.tables.rlock.len()) as u64
+            })),
             Packet::Sweep { incarnation, below } => self.sweep(id, incarnation, below).await,
         }
     }

@@ -24,6 +24,9 @@ use std::{
 /// A proxy that is silent so long has lost its lease.
 pub(crate) const LEASE: Micros = 1_200 * MS;
 
+/// How often the guard is lowered at one look around.
+const LOWERED_PER_MILLE: u64 = 15;
+
 #[derive(Default)]
 pub(crate) struct Leases {
     /// When each incarnation was last seen.
@@ -70,6 +73,9 @@ impl Supervisor {
             }
             for incarnation in all {
                 self.sweep(incarnation).await;
+            }
+            if self.network.engine.per_mille(LOWERED_PER_MILLE) {
+                self.catalog.lower(self.process, &self.network).await;
             }
         }
     }

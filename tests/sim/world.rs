@@ -66,7 +66,7 @@ pub(crate) fn run(seed: u64, setup: Setup) -> Report {
     // Some runs are calm, so that slow things are seen as well as cut ones.
     let trouble = [5, 20, 60][engine.below(3) as usize];
     let network = Network::new(&engine, servers, trouble);
-    let catalog = Catalog::new(&engine);
+    let catalog = Catalog::new(&engine, setup.rules);
     let leases = Rc::new(RefCell::new(Leases::default()));
     let supervisor = Supervisor {
         network: network.clone(),
@@ -100,7 +100,6 @@ pub(crate) fn run(seed: u64, setup: Setup) -> Report {
 
 impl World {
     fn begin(&self) {
-        crate::guard::spawn(&self.catalog, &self.network, self.rules, &self.oracle);
         self.start_supervisor();
         for place in 0..PROXIES {
             self.start_proxy(place);
@@ -167,7 +166,11 @@ impl World {
             let mut leases = self.leases.borrow_mut();
             let silent = |(_, seen): &(&Incarnation, &Micros)| now >= **seen + LEASE;
             let over: Vec<_> = leases.seen.iter().filter(silent).map(|(one, _)| *one).collect();
-            leases.over.extend(over);
+            for one in over {
+                if leases.over.insert(one) {
+                    self.catalog.ended(one);
+                }
+            }
         }
     }
 

@@ -1,336 +1,192 @@
-//! The guard of one database: whether writers check locks. Pure, in two parts: [`Guard`] is
-//! the cluster's (one controller steps it and publishes the state in the catalog),
-//! [`WriteLedger`] is one proxy's, and says when that proxy may acknowledge a state.
+//! The guard of one database: which change of the catalog comes next. Pure and without memory:
+//! what is so is in the catalog and in the metadata service, so any number of proxies may look
+//! and propose at once, and each change is taken only if the guard is still what was seen.
 //!
 //! Checks cost, so they are sent only while they can matter. They matter from the first
 //! distributed write on, so that waits until no proxy can have an unchecked write on its way:
-//! each has acknowledged, or is fenced, which kills what it had sent.
+//! each has acknowledged the epoch (a statement holds its catalog until its answer, so no
+//! older state is in use there), or is fenced, which kills what it had sent. In the same way
+//! writers stop checking only after no distributed commit can be under way and no lock is left.
 
-use super::rules::{Rule, Rules};
-use shardline_model::id::{ProxyId, ShardId};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
+use super::{
+    rules::{Rule, Rules},
+    xid::Incarnation,
 };
+use shardline_model::id::{Epoch, ProxyId};
+use std::time::Duration;
 
-pub use shardline_model::guard::GuardState;
+pub use shardline_model::guard::{Guard, GuardState};
 
-/// How long without a distributed write before the guard goes off.
+/// How long without a distributed commit before the guard goes off.
 pub const IDLE_AFTER: Duration = Duration::from_secs(3_600);
 /// How long a distributed write waits for the guard, before 1205. Longer would only add to
 /// the wait: a proxy that cannot acknowledge may be waiting for this transaction's row locks.
 pub const WANT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the driver of the controller is to do.
+/// A live lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Write the state to the catalog, one epoch -> [`Event::Published`].
-    Publish(GuardState),
-    /// Count the shard's `branch` rows in the state PREPARED, and its `rlock` rows ->
-    /// [`Event::Left`].
-    CountLeft(ShardId),
-    /// [`Event::Time`] is wanted at this time.
-    WakeAt(Instant),
+pub struct Holder {
+    /// Whose.
+    pub proxy: ProxyId,
+    /// The oldest catalog that it may still use; None when that is not known.
+    pub acknowledged: Option<Epoch>,
 }
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A proxy has a distributed write, or had one lately (proxies repeat it every minute).
-    Wanted,
-    /// The state is in the catalog; these proxies hold leases, or held one and are not fenced.
-    Published(BTreeSet<ProxyId>),
-    /// The proxy has acknowledged the epoch of the published state.
-    Acknowledged(ProxyId),
-    /// The proxy is fenced on every shard.
-    Fenced(ProxyId),
-    /// So many rows are left on the shard; None: it did not answer.
-    Left(ShardId, Option<u64>),
-    /// Time has passed.
-    Time,
+/// What is so. The guard was read first, the rest later, and the metadata service had the
+/// epoch of the guard by then: a lease that is missing here has begun after that epoch, and
+/// no lease begins with an older catalog.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// The catalog's entry; None when it is off.
+    pub guard: Option<Guard>,
+    /// Every live lease.
+    pub holders: &'a [Holder],
+    /// An incarnation whose lease is over and that is not fenced on every shard, if any.
+    pub unfenced: Option<Incarnation>,
+    /// Whether somebody waits for distributed writes.
+    pub wanted: bool,
+    /// Whether there was no distributed commit for [`IDLE_AFTER`].
+    pub idle: bool,
+    /// How many locks and undecided branches are on all shards, counted after [`Next::Count`]
+    /// for this very entry; None when that is not known.
+    pub left: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Off,
-    Raising {
-        pending: Option<BTreeSet<ProxyId>>,
-    },
-    On,
-    /// Back to On as soon as the catalog says so.
-    Returning,
-    Lowering {
-        pending: Option<BTreeSet<ProxyId>>,
-    },
-    Counting {
-        shards: BTreeSet<ShardId>,
-    },
-    /// Off as soon as the catalog says so.
-    Clearing,
-}
-
-/// The cluster's part. A new controller starts from the published state: [`Guard::resume`].
-#[derive(Debug)]
-pub struct Guard {
-    phase: Phase,
-    wanted: bool,
-    used: Instant,
-    shards: BTreeSet<ShardId>,
-    rules: Rules,
-}
-
-impl Guard {
-    /// Takes over from the state in the catalog. What was under way begins again.
-    pub fn resume(
-        now: Instant,
-        state: GuardState,
-        shards: impl IntoIterator<Item = ShardId>,
-        rules: Rules,
-    ) -> (Self, Vec<Command>) {
-        let phase = match state {
-            GuardState::Off => Phase::Off,
-            GuardState::Raising => Phase::Raising { pending: None },
-            GuardState::On => Phase::On,
-            // Writers still check, so going back is always right.
-            GuardState::Lowering => Phase::Returning,
-        };
-        let commands = match state {
-            GuardState::Off => Vec::new(),
-            GuardState::Raising => vec![Command::Publish(GuardState::Raising)],
-            GuardState::On => vec![Command::WakeAt(now + IDLE_AFTER)],
-            GuardState::Lowering => vec![Command::Publish(GuardState::On)],
-        };
-        let shards = shards.into_iter().collect();
-        (Self { phase, wanted: false, used: now, shards, rules }, commands)
-    }
-
-    /// One step.
-    pub fn step(&mut self, now: Instant, event: Event) -> Vec<Command> {
-        match event {
-            Event::Wanted => self.wanted(now),
-            Event::Published(proxies) => self.published(now, proxies),
-            Event::Acknowledged(proxy) | Event::Fenced(proxy) => self.settled(now, proxy),
-            Event::Left(shard, rows) => self.counted(shard, rows),
-            Event::Time => self.time(now),
-        }
-    }
-
-    fn wanted(&mut self, now: Instant) -> Vec<Command> {
-        self.used = now;
-        match self.phase {
-            Phase::Off => {
-                self.phase = Phase::Raising { pending: None };
-                vec![Command::Publish(GuardState::Raising)]
-            }
-            Phase::Raising { .. } | Phase::On | Phase::Returning => Vec::new(),
-            Phase::Lowering { .. } | Phase::Counting { .. } => self.return_to_on(),
-            Phase::Clearing => {
-                self.wanted = true;
-                Vec::new()
-            }
-        }
-    }
-
-    fn published(&mut self, now: Instant, proxies: BTreeSet<ProxyId>) -> Vec<Command> {
-        match &mut self.phase {
-            Phase::Raising { pending } | Phase::Lowering { pending } if pending.is_none() => {
-                *pending = Some(proxies);
-                self.advance(now)
-            }
-            Phase::Returning => {
-                self.phase = Phase::On;
-                vec![Command::WakeAt(self.used + IDLE_AFTER)]
-            }
-            Phase::Clearing => {
-                self.phase = Phase::Off;
-                if std::mem::take(&mut self.wanted) { self.wanted(now) } else { Vec::new() }
-            }
-            Phase::Raising { .. }
-            | Phase::Lowering { .. }
-            | Phase::Off
-            | Phase::On
-            | Phase::Counting { .. } => Vec::new(),
-        }
-    }
-
-    fn settled(&mut self, now: Instant, proxy: ProxyId) -> Vec<Command> {
-        match &mut self.phase {
-            Phase::Raising { pending: Some(pending) }
-            | Phase::Lowering { pending: Some(pending) } => {
-                pending.remove(&proxy);
-                self.advance(now)
-            }
-            Phase::Raising { pending: None }
-            | Phase::Lowering { pending: None }
-            | Phase::Off
-            | Phase::On
-            | Phase::Returning
-            | Phase::Counting { .. }
-            | Phase::Clearing => Vec::new(),
-        }
-    }
-
-    fn advance(&mut self, now: Instant) -> Vec<Command> {
-        let all = !self.rules.keeps(Rule::GuardAfterAcknowledgement);
-        match &self.phase {
-            Phase::Raising { pending: Some(pending) } if all || pending.is_empty() => {
-                self.used = now;
-                self.return_to_on()
-            }
-            Phase::Lowering { pending: Some(pending) } if pending.is_empty() => {
-                let shards = self.shards.clone();
-                let commands = shards.iter().map(|shard| Command::CountLeft(*shard)).collect();
-                self.phase = Phase::Counting { shards };
-                commands
-            }
-            Phase::Raising { .. }
-            | Phase::Lowering { .. }
-            | Phase::Off
-            | Phase::On
-            | Phase::Returning
-            | Phase::Counting { .. }
-            | Phase::Clearing => Vec::new(),
-        }
-    }
-
-    fn return_to_on(&mut self) -> Vec<Command> {
-        self.phase = Phase::Returning;
-        vec![Command::Publish(GuardState::On)]
-    }
-
-    /// Only when nothing is left anywhere may writers stop checking.
-    fn counted(&mut self, shard: ShardId, rows: Option<u64>) -> Vec<Command> {
-        let Phase::Counting { shards } = &mut self.phase else { return Vec::new() };
-        if rows != Some(0) {
-            return self.return_to_on();
-        }
-        shards.remove(&shard);
-        if !shards.is_empty() {
-            return Vec::new();
-        }
-        self.phase = Phase::Clearing;
-        vec![Command::Publish(GuardState::Off)]
-    }
-
-    fn time(&mut self, now: Instant) -> Vec<Command> {
-        let due = self.used + IDLE_AFTER;
-        match self.phase {
-            Phase::On if now >= due => {
-                self.phase = Phase::Lowering { pending: None };
-                vec![Command::Publish(GuardState::Lowering)]
-            }
-            Phase::On => vec![Command::WakeAt(due)],
-            Phase::Off
-            | Phase::Raising { .. }
-            | Phase::Returning
-            | Phase::Lowering { .. }
-            | Phase::Counting { .. }
-            | Phase::Clearing => Vec::new(),
-        }
-    }
-}
-
-/// One proxy's part, for one database: which writes are on their way, and whether the
-/// catalog's state may be acknowledged.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WriteLedger {
-    unchecked: u64,
-    distributed: u64,
-}
-
-/// What a write was begun as. Every one is ended by [`WriteLedger::end`].
+/// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteKind {
-    /// A statement that was sent without the check: until its answer (or the end of its
-    /// connection on the server) is seen.
-    Unchecked,
-    /// A transaction that has written on a second shard: until it is finished.
-    Distributed,
+pub enum Next {
+    /// Nothing.
+    Stay,
+    /// Propose this state, from the entry that was seen; then look again.
+    Change(GuardState),
+    /// Look again later: somebody may still go by an older state.
+    Wait(Lagging),
+    /// Count what is left on all shards, and step again with it; on silence look again later.
+    Count,
 }
 
-impl WriteLedger {
-    /// A write begins.
-    pub fn begin(&mut self, kind: WriteKind) {
-        match kind {
-            WriteKind::Unchecked => self.unchecked += 1,
-            WriteKind::Distributed => self.distributed += 1,
-        }
-    }
+/// Who is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lagging {
+    /// A proxy that has not acknowledged the epoch.
+    Proxy(ProxyId),
+    /// An incarnation that is to be fenced.
+    Incarnation(Incarnation),
+}
 
-    /// A write has ended.
-    pub fn end(&mut self, kind: WriteKind) {
-        match kind {
-            WriteKind::Unchecked => self.unchecked = self.unchecked.saturating_sub(1),
-            WriteKind::Distributed => self.distributed = self.distributed.saturating_sub(1),
-        }
+/// Decides.
+pub fn next(seen: &Observation<'_>, rules: Rules) -> Next {
+    let Some(guard) = seen.guard else {
+        return if seen.wanted { Next::Change(GuardState::Raising) } else { Next::Stay };
+    };
+    match guard.state {
+        GuardState::Off => Next::Stay,
+        // Also for nobody: Off comes only after On, since locks may be there already.
+        GuardState::Raising => match lagging(seen, guard.since) {
+            Some(lagging) if rules.keeps(Rule::GuardAfterAcknowledgement) => Next::Wait(lagging),
+            Some(_) | None => Next::Change(GuardState::On),
+        },
+        GuardState::On if seen.idle && !seen.wanted => Next::Change(GuardState::Lowering),
+        GuardState::On => Next::Stay,
+        // Writers check still, so going back is always right.
+        GuardState::Lowering if seen.wanted => Next::Change(GuardState::On),
+        GuardState::Lowering => match (lagging(seen, guard.since), seen.left) {
+            (Some(lagging), _) => Next::Wait(lagging),
+            (None, None) => Next::Count,
+            (None, Some(0)) => Next::Change(GuardState::Off),
+            (None, Some(_)) => Next::Change(GuardState::On),
+        },
     }
+}
 
-    /// Whether an epoch with this state may be acknowledged, given that every write that
-    /// begins from now on goes by it.
-    pub fn may_acknowledge(self, state: GuardState) -> bool {
-        match state {
-            GuardState::Off => true,
-            GuardState::Raising | GuardState::On => self.unchecked == 0,
-            GuardState::Lowering => self.unchecked == 0 && self.distributed == 0,
-        }
-    }
+/// Who may still go by what was before `since`.
+fn lagging(seen: &Observation<'_>, since: Epoch) -> Option<Lagging> {
+    let behind = |holder: &&Holder| holder.acknowledged.is_none_or(|epoch| epoch < since);
+    let holder = seen.holders.iter().find(behind).map(|holder| Lagging::Proxy(holder.proxy));
+    holder.or(seen.unfenced.map(Lagging::Incarnation))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PROXIES: [ProxyId; 2] = [ProxyId(1), ProxyId(2)];
-    const SHARDS: [ShardId; 2] = [ShardId(1), ShardId(2)];
+    const SINCE: Epoch = Epoch(7);
 
-    fn on(now: Instant) -> Guard {
-        let (mut guard, none) = Guard::resume(now, GuardState::Off, SHARDS, Rules::default());
-        assert!(none.is_empty());
-        assert_eq!(guard.step(now, Event::Wanted), [Command::Publish(GuardState::Raising)]);
-        assert!(guard.step(now, Event::Published(PROXIES.into())).is_empty());
-        assert!(guard.step(now, Event::Acknowledged(PROXIES[0])).is_empty());
-        let end = guard.step(now, Event::Fenced(PROXIES[1]));
-        assert_eq!(end, [Command::Publish(GuardState::On)]);
-        guard.step(now, Event::Published(PROXIES.into()));
-        guard
+    fn holder(proxy: u32, acknowledged: Option<u64>) -> Holder {
+        Holder { proxy: ProxyId(proxy), acknowledged: acknowledged.map(Epoch) }
+    }
+
+    /// All have acknowledged, none is dead, nobody wants anything.
+    fn quiet(state: Option<GuardState>) -> Observation<'static> {
+        Observation {
+            guard: state.map(|state| Guard { state, since: SINCE }),
+            holders: &[Holder { proxy: ProxyId(1), acknowledged: Some(SINCE) }],
+            unfenced: None,
+            wanted: false,
+            idle: false,
+            left: None,
+        }
+    }
+
+    fn check(seen: Observation<'_>, expected: Next) {
+        assert_eq!(next(&seen, Rules::default()), expected, "{seen:?}");
     }
 
     #[test]
-    fn it_goes_off_when_idle_and_nothing_is_left() {
-        let now = Instant::now();
-        for left in [Some(0), Some(1), None] {
-            let mut guard = on(now);
-            let idle = now + IDLE_AFTER;
-            let lowering = guard.step(idle, Event::Time);
-            assert_eq!(lowering, [Command::Publish(GuardState::Lowering)]);
-            assert!(guard.step(idle, Event::Published([PROXIES[0]].into())).is_empty());
-            let counts = guard.step(idle, Event::Acknowledged(PROXIES[0]));
-            assert_eq!(counts, SHARDS.map(Command::CountLeft));
-            assert!(guard.step(idle, Event::Left(SHARDS[0], Some(0))).is_empty());
-            let state = if left == Some(0) { GuardState::Off } else { GuardState::On };
-            assert_eq!(guard.step(idle, Event::Left(SHARDS[1], left)), [Command::Publish(state)]);
+    fn it_rises_for_who_wants_it_and_stays_while_it_is_used() {
+        check(quiet(None), Next::Stay);
+        check(Observation { wanted: true, ..quiet(None) }, Next::Change(GuardState::Raising));
+        for wanted in [false, true] {
+            let raising = Observation { wanted, ..quiet(Some(GuardState::Raising)) };
+            check(raising, Next::Change(GuardState::On));
+            check(Observation { wanted, ..quiet(Some(GuardState::On)) }, Next::Stay);
+        }
+        check(Observation { wanted: true, idle: true, ..quiet(Some(GuardState::On)) }, Next::Stay);
+    }
+
+    #[test]
+    fn it_waits_for_every_proxy_that_may_go_by_an_older_state() {
+        for state in [GuardState::Raising, GuardState::Lowering] {
+            let quiet = quiet(Some(state));
+            for late in [holder(2, None), holder(2, Some(6))] {
+                let holders = [holder(1, Some(8)), late];
+                let lagging = Lagging::Proxy(ProxyId(2));
+                let seen = Observation { holders: &holders, left: Some(0), ..quiet };
+                check(seen, Next::Wait(lagging));
+            }
+            let dead = Incarnation(4);
+            let seen = Observation { unfenced: Some(dead), left: Some(0), ..quiet };
+            check(seen, Next::Wait(Lagging::Incarnation(dead)));
         }
     }
 
     #[test]
-    fn a_write_in_between_keeps_it_on() {
-        let now = Instant::now();
-        let mut guard = on(now);
-        let idle = now + IDLE_AFTER;
-        guard.step(idle, Event::Time);
-        assert_eq!(guard.step(idle, Event::Wanted), [Command::Publish(GuardState::On)]);
-        guard.step(idle, Event::Published(PROXIES.into()));
-        assert!(guard.step(idle, Event::Time).iter().all(|c| matches!(c, Command::WakeAt(_))));
+    fn it_goes_off_when_it_is_idle_and_nothing_is_left() {
+        let idle = Observation { idle: true, ..quiet(Some(GuardState::On)) };
+        check(idle, Next::Change(GuardState::Lowering));
+        let lowering = quiet(Some(GuardState::Lowering));
+        check(lowering, Next::Count);
+        check(Observation { left: Some(0), ..lowering }, Next::Change(GuardState::Off));
+        check(Observation { left: Some(1), ..lowering }, Next::Change(GuardState::On));
+        let wanted = Observation { wanted: true, left: Some(0), ..lowering };
+        check(wanted, Next::Change(GuardState::On));
     }
 
     #[test]
-    fn a_proxy_acknowledges_when_nothing_unchecked_is_on_its_way() {
-        let mut ledger = WriteLedger::default();
-        ledger.begin(WriteKind::Unchecked);
-        assert!(!ledger.may_acknowledge(GuardState::Raising));
-        ledger.end(WriteKind::Unchecked);
-        ledger.begin(WriteKind::Distributed);
-        assert!(ledger.may_acknowledge(GuardState::Raising));
-        assert!(!ledger.may_acknowledge(GuardState::Lowering));
+    fn each_change_is_one_that_the_catalog_takes() {
+        let states = [GuardState::Raising, GuardState::On, GuardState::Lowering];
+        for state in [None].into_iter().chain(states.map(Some)) {
+            for bits in 0..16_u8 {
+                let seen = Observation {
+                    wanted: bits & 1 != 0,
+                    idle: bits & 2 != 0,
+                    left: (bits & 4 != 0).then_some(u64::from(bits & 8)),
+                    ..quiet(state)
+                };
+                if let Next::Change(to) = next(&seen, Rules::default()) {
+                    assert!(to.may_follow(state.unwrap_or_default()), "{seen:?} -> {to}");
+                }
+            }
+        }
     }
 }
