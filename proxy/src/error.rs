@@ -5,6 +5,7 @@
 //! Every text says what failed, where, why, and what to do.
 
 mod cluster;
+mod guard;
 
 use shardline_router::plan::Refusal;
 

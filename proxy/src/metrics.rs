@@ -3,6 +3,7 @@
 
 use crate::error::SqlError;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use shardline_model::guard::GuardState;
 use shardline_router::plan::Plan;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -72,5 +73,50 @@ impl Metrics {
     /// Counts an error that a client is told.
     pub fn error(&self, error: &SqlError) {
         counter!("shardline_proxy_errors_total", "error" => error.metric).increment(1);
+    }
+}
+
+/// What the cluster says of proxies that are gone, and of guards; every proxy shows the same.
+pub(crate) struct ClusterGauges {
+    live: Gauge,
+    ended: Gauge,
+    fenced: Gauge,
+    raising: Gauge,
+    on: Gauge,
+    lowering: Gauge,
+}
+
+impl Default for ClusterGauges {
+    fn default() -> Self {
+        let incarnations =
+            |state: &'static str| gauge!("shardline_proxy_incarnations", "state" => state);
+        let guards = |state: &'static str| gauge!("shardline_proxy_guards", "state" => state);
+        ClusterGauges {
+            live: incarnations("live"),
+            ended: incarnations("ended"),
+            fenced: incarnations("fenced"),
+            raising: guards("raising"),
+            on: guards("on"),
+            lowering: guards("lowering"),
+        }
+    }
+}
+
+impl ClusterGauges {
+    /// How many incarnations live, wait to be fenced, and are fenced and kept.
+    pub(crate) fn incarnations(&self, live: usize, ended: usize, fenced: usize) {
+        self.live.set(live as f64);
+        self.ended.set(ended as f64);
+        self.fenced.set(fenced as f64);
+    }
+
+    /// How many databases have a guard in this state; those that are off are not counted.
+    pub(crate) fn guards(&self, state: GuardState, count: usize) {
+        match state {
+            GuardState::Off => {}
+            GuardState::Raising => self.raising.set(count as f64),
+            GuardState::On => self.on.set(count as f64),
+            GuardState::Lowering => self.lowering.set(count as f64),
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     auto_increment::Sequences,
     backend::{PoolConfig, PoolLimits, PoolSet},
     config::{ClientTls, ProxyConfig},
-    distributed::Distributed,
+    distributed::{Distributed, janitor},
     error::SqlError,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -14,7 +14,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use shardline_base::{BackoffConfig, Policy, Shutdown, Tasks};
 use shardline_meta_client::{LeaseError, MetaClient, ProxyLease, ProxyRegistration};
-use shardline_model::{catalog::Catalog, id::Epoch};
+use shardline_model::catalog::Catalog;
 use shardline_router::router::{Router, RouterConfig};
 use shardline_wire::{
     Connection, ErrPacket, OkPacket,
@@ -28,7 +28,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 use tokio::net::{TcpListener, UnixListener};
@@ -36,7 +36,9 @@ use tokio::net::{TcpListener, UnixListener};
 /// Prepared statements that one backend connection keeps.
 const BACKEND_STATEMENTS_MAX: usize = 512;
 /// How often it is looked whether old catalogs are still in use.
-const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(100);
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a new lease is looked for, which knows of no catalog yet.
+const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// A listener that cannot accept (no file descriptors) waits so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -229,7 +231,9 @@ impl Proxy {
         background.spawn("pools", Policy::Essential, shared.pools.clone().run(stop.clone()));
         let lease = keep_lease(shared.clone(), address, stop.clone());
         background.spawn("lease", Policy::Essential, lease);
-        background.spawn("catalog", Policy::Essential, follow_catalog(shared.clone(), stop));
+        let catalog = follow_catalog(shared.clone(), stop.clone());
+        background.spawn("catalog", Policy::Essential, catalog);
+        background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop));
         let sessions = Tasks::new("sessions", &shutdown);
         tracing::info!(%address, "proxy ready");
         loop {
@@ -383,6 +387,8 @@ async fn serve(
     let login = server::accept(stream, id, &shared.wire, &users);
     // Apart, so that the session does not keep the room that its login took.
     let Some(accepted) = Box::pin(shutdown.or(login)).await else { return };
+    // It would keep its catalog in use as long as the session lasts.
+    drop(users);
     let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -460,25 +466,26 @@ async fn keep_lease(shared: Arc<Shared>, address: SocketAddr, stop: Shutdown) {
 /// Follows the catalog: pools, and the oldest version that a statement may still use.
 async fn follow_catalog(shared: Arc<Shared>, stop: Shutdown) {
     let mut epochs = shared.meta.subscribe();
-    let mut in_use: Vec<(Epoch, Weak<Catalog>)> = Vec::new();
-    let mut tick = tokio::time::interval(ACKNOWLEDGE_INTERVAL);
+    let mut applied = None;
     loop {
         let catalog = shared.meta.catalog();
-        if in_use.last().is_none_or(|(epoch, _)| *epoch != catalog.epoch) {
+        let newest = catalog.epoch;
+        if applied != Some(newest) {
             shared.pools.apply_catalog(&catalog);
-            in_use.push((catalog.epoch, Arc::downgrade(&catalog)));
+            applied = Some(newest);
         }
         drop(catalog);
-        in_use.retain(|(_, catalog)| catalog.strong_count() > 0);
-        if let (Some((oldest, _)), Some(lease)) = (in_use.first(), &*shared.lease.load()) {
-            lease.acknowledge(*oldest);
+        let oldest = shared.meta.oldest_in_use();
+        if let Some(lease) = &*shared.lease.load() {
+            lease.acknowledge(oldest);
         }
+        let pause = if oldest < newest { ACKNOWLEDGE_INTERVAL } else { LEASE_INTERVAL };
         tokio::select! {
             () = stop.triggered() => return,
             changed = epochs.changed() => if changed.is_err() {
                 return;
             },
-            _ = tick.tick(), if in_use.len() > 1 => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

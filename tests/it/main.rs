@@ -4,5 +4,6 @@ mod binlog;
 mod placement;
 mod servers;
 mod sysbench;
+mod txn_fencing;
 mod txn_sql;
 mod up;

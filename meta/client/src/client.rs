@@ -20,7 +20,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     ops::Range,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -39,6 +39,8 @@ pub struct MetaClient {
 pub(crate) struct Shared {
     pub(crate) caller: Caller,
     catalog: ArcSwap<Catalog>,
+    /// Every catalog that may be in use: as many as somebody holds, and the newest.
+    in_use: Mutex<Vec<(Epoch, Weak<Catalog>)>>,
     /// None until the first catalog arrives.
     epoch: watch::Sender<Option<Epoch>>,
     /// The same, for users, who never see None.
@@ -65,6 +67,7 @@ impl MetaClient {
         let shared = Arc::new(Shared {
             caller: Caller::new(config, connector, tasks.shutdown().clone()),
             catalog: ArcSwap::from_pointee(Catalog::default()),
+            in_use: Mutex::default(),
             epoch: watch::Sender::new(None),
             known_epoch: watch::Sender::new(Epoch::default()),
             watch_failure: Mutex::default(),
@@ -92,6 +95,12 @@ impl MetaClient {
     /// The newest catalog that has arrived. A few nanoseconds; never waits.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.shared.catalog.load_full()
+    }
+
+    /// The oldest epoch of which somebody still holds the catalog. Never above that of
+    /// [`MetaClient::catalog`].
+    pub fn oldest_in_use(&self) -> Epoch {
+        self.shared.oldest_in_use()
     }
 
     /// The epoch of [`MetaClient::catalog`], as a value that can be waited on.
@@ -227,6 +236,11 @@ impl Shared {
     /// Makes a catalog the current one; watchers see it before they see its epoch.
     pub(crate) fn publish(&self, catalog: Arc<Catalog>) {
         let epoch = catalog.epoch;
+        // Noted before anybody can hold it.
+        let mut in_use = self.in_use.lock();
+        in_use.retain(|(_, catalog)| catalog.strong_count() > 0);
+        in_use.push((epoch, Arc::downgrade(&catalog)));
+        drop(in_use);
         self.catalog.store(catalog);
         self.known_epoch.send_replace(epoch);
         self.epoch.send_replace(Some(epoch));
@@ -235,6 +249,14 @@ impl Shared {
     /// Why no newer catalog has arrived.
     pub(crate) fn watch_failure(&self) -> String {
         self.watch_failure.lock().clone()
+    }
+
+    fn oldest_in_use(&self) -> Epoch {
+        let current = self.catalog.load_full();
+        let mut in_use = self.in_use.lock();
+        in_use.retain(|(_, catalog)| catalog.strong_count() > 0);
+        let oldest = in_use.iter().map(|(epoch, _)| *epoch).min();
+        oldest.map_or(Epoch::default(), |oldest| oldest.min(current.epoch))
     }
 
     pub(crate) fn note_watch_failure(&self, failure: String) {

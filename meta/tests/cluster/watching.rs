@@ -80,3 +80,24 @@ async fn bytes_that_are_not_ours_hurt_nobody_else() {
     }
     assert_eq!(client.catalog().cluster, "still 2");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_catalog_in_use_is_the_oldest_that_somebody_holds() {
+    let cluster = Cluster::start(1, Timing::default()).await;
+    let client = cluster.client().await;
+    let (first, mut held) = (client.catalog(), Vec::new());
+    for number in 0..5 {
+        client.propose(rename(&format!("n{number}"))).await.unwrap();
+        held.push(client.catalog());
+    }
+    assert_eq!(client.oldest_in_use(), first.epoch);
+    let third = held[2].epoch;
+    drop(first);
+    held.drain(..2);
+    assert_eq!(client.oldest_in_use(), third);
+    // One in between that is let go changes nothing.
+    held.remove(1);
+    assert_eq!(client.oldest_in_use(), third);
+    held.clear();
+    assert_eq!(client.oldest_in_use(), client.catalog().epoch);
+}

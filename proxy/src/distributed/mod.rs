@@ -8,8 +8,14 @@ pub(crate) mod setup;
 
 pub(crate) mod anchor;
 
+pub(crate) mod guard;
+
+mod fence;
+pub(crate) mod janitor;
+
 use crate::backend::PoolSet;
 use control::Control;
+use guard::Raising;
 use shardline_meta_client::MetaClient;
 use std::sync::Arc;
 
@@ -19,10 +25,12 @@ pub(crate) struct Distributed {
     pub(crate) meta: Arc<MetaClient>,
     /// The proxy's own connections to the shards.
     pub(crate) control: Control,
+    /// Guards that sessions wait for.
+    raising: Raising,
 }
 
 impl Distributed {
     pub(crate) fn new(meta: Arc<MetaClient>, pools: Arc<PoolSet>) -> Self {
-        Distributed { meta, control: Control::new(pools) }
+        Distributed { meta, control: Control::new(pools), raising: Raising::default() }
     }
 }
