@@ -28,6 +28,8 @@ pub mod decoder;
 pub mod request;
 pub mod transaction;
 
+pub mod find;
+
 pub mod literal;
 pub mod undo;
 

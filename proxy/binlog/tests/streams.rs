@@ -3,10 +3,46 @@
 
 use bytes::Bytes;
 use shardline_binlog::control::Checksum;
+use shardline_binlog::find::{Finder, Mark};
 use shardline_binlog::json::Json;
 use shardline_binlog::rows::Row;
 use shardline_binlog::transaction::{Limits, Progress, TransactionId};
 use shardline_binlog::{Collector, Decoder, Family, Transaction, Value};
+
+/// The first transaction that inserts the row of this name, with at most so many bytes.
+fn find(file: &'static [u8], name: &'static str, bytes_max: usize) -> Result<usize, String> {
+    let mut rest = Bytes::from_static(file);
+    let mut decoder = Decoder::new(Checksum::None);
+    let is_it = |row: &Row| row[1] == Some(Value::Bytes(Bytes::from_static(name.as_bytes())));
+    let mark = Mark { database: "shop", table: "item", is_it: &is_it };
+    let limits = Limits { bytes_max, ..Limits::default() };
+    let mut finder = Finder::new(mark, &|_| true, limits);
+    while !rest.is_empty() {
+        let length = u32::from_le_bytes(rest[9..13].try_into().expect("four bytes"));
+        let event = decoder.decode(rest.split_to(length as usize));
+        match finder.push(event) {
+            Ok(Some(found)) => return Ok(found.changes.len()),
+            Ok(None) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(0)
+}
+
+#[test]
+fn one_transaction_is_found_by_a_row_of_it() {
+    for file in [
+        &include_bytes!("../corpus/stream/mariadb")[..],
+        include_bytes!("../corpus/stream/mariadb_compressed"),
+        include_bytes!("../corpus/stream/mysql"),
+        include_bytes!("../corpus/stream/mysql_compressed"),
+    ] {
+        assert_eq!(find(file, "Käse", 1 << 20), Ok(2));
+        assert_eq!(find(file, "neu", 1 << 20), Ok(4));
+        assert_eq!(find(file, "nowhere", 10), Ok(0));
+        assert!(find(file, "neu", 10).is_err_and(|error| error.contains("10 bytes")));
+    }
+}
 
 /// The transactions of a file without its first four bytes.
 fn transactions(file: &'static [u8]) -> Vec<Transaction> {

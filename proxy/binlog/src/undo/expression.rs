@@ -148,6 +148,51 @@ pub(super) fn written(column: &ColumnDefinition, value: &Value) -> Result<String
     })
 }
 
+/// The value for people, as [`read`] has the server show it.
+pub(super) fn readable(column: &ColumnDefinition, value: &Value) -> String {
+    match (&column.kind, value) {
+        (SqlType::Text { .. }, Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        (SqlType::Json, Value::Json(bytes)) => match Json::decode(bytes) {
+            Ok(json) => json.to_string(),
+            Err(error) => format!("({error})"),
+        },
+        (
+            SqlType::Binary { .. } | SqlType::Bytes | SqlType::Geometry | SqlType::Vector,
+            Value::Bytes(bytes),
+        ) => bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
+        (_, Value::Float(number)) => f64::from(*number).to_string(),
+        (_, Value::Double(number)) => number.to_string(),
+        (_, value) => match written(column, value) {
+            Ok(text) => text.trim_matches('\'').to_owned(),
+            Err(Unfit::Type | Unfit::Json) => format!("{value:?}"),
+        },
+    }
+}
+
+/// An expression that reads the column in a form for people.
+pub(super) fn read(column: &ColumnDefinition) -> String {
+    let name = literal::name(&column.name);
+    match column.kind {
+        SqlType::Binary { .. } | SqlType::Bytes | SqlType::Geometry | SqlType::Vector => {
+            format!("HEX({name})")
+        }
+        SqlType::Bit | SqlType::Enum | SqlType::Set | SqlType::Float => format!("{name} + 0"),
+        SqlType::Int { .. }
+        | SqlType::Double
+        | SqlType::Decimal
+        | SqlType::Year
+        | SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::DateTime { .. }
+        | SqlType::Timestamp { .. }
+        | SqlType::Text { .. }
+        | SqlType::Json
+        | SqlType::Uuid
+        | SqlType::Inet4
+        | SqlType::Inet6 => name,
+    }
+}
+
 fn as_number(name: &str, number: u64) -> String {
     format!("CAST({name} AS UNSIGNED) <=> {number}")
 }

@@ -163,5 +163,68 @@ pub fn plan<'a>(
     Ok(statements)
 }
 
+/// What is known of the row of a change, for people, and how to ask what it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// `database.table`.
+    pub table: String,
+    /// Its primary key as a condition, the one that it had last.
+    pub key: String,
+    /// As the transaction left it; `None` when it deleted the row.
+    pub expected: Option<String>,
+    /// Reads the row with that key: at most one row, whose values are those of `columns`.
+    pub sql: String,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+}
+
+impl Subject {
+    /// A row that [`Subject::sql`] gave, as text in the form of `expected`.
+    pub fn describe(&self, row: &[Option<bytes::Bytes>]) -> String {
+        let text = |value: &Option<bytes::Bytes>| match value {
+            Some(value) => String::from_utf8_lossy(value).into_owned(),
+            None => "NULL".to_owned(),
+        };
+        let pairs = self.columns.iter().zip(row);
+        pairs.map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The row of a change.
+///
+/// # Errors
+/// As [`plan`].
+pub fn subject<'a>(
+    change: &RowChange,
+    definition: &dyn Fn(&str, &str) -> Option<&'a TableDefinition>,
+) -> Result<Subject, UndoError> {
+    plan::Tables::new(definition).of(&change.table)?.subject(change)
+}
+
+/// The statements that put back every row of these changes as it was before, whatever it is now. They
+/// overwrite what others have written since: for somebody who has looked at both. Each may affect
+/// any number of rows; a duplicate key is another row that has taken a unique value.
+///
+/// # Errors
+/// As [`plan`].
+pub fn overwrite<'a>(
+    changes: &[RowChange],
+    definition: &dyn Fn(&str, &str) -> Option<&'a TableDefinition>,
+    statement_max: usize,
+) -> Result<Vec<String>, UndoError> {
+    let mut tables = plan::Tables::new(definition);
+    let mut statements = Vec::with_capacity(2 * changes.len());
+    for change in changes.iter().rev() {
+        for sql in tables.of(&change.table)?.overwrite(change)? {
+            if sql.len() > statement_max {
+                let table = change.table.full_name();
+                return Err(UndoError::TooLarge { table, length: sql.len(), limit: statement_max });
+            }
+            statements.push(sql);
+        }
+    }
+    Ok(statements)
+}
+
 #[cfg(test)]
 mod tests;

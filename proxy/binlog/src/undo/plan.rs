@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::definition::{ColumnDefinition, Generated, TableDefinition};
 use super::expression::{self, Unfit};
-use super::{UndoError, UndoStatement};
+use super::{Subject, UndoError, UndoStatement};
 use crate::literal;
 use crate::rows::{ChangeKind, Row};
 use crate::table_map::TableMap;
@@ -137,11 +137,11 @@ impl<'a> Matched<'a> {
         format!("{}.{}", literal::name(database), literal::name(table))
     }
 
-    fn delete(&self, row: &Known<'_>) -> Result<String, UndoError> {
+    fn delete(&self, row: &Known<'a>) -> Result<String, UndoError> {
         Ok(format!("DELETE FROM {} WHERE {}", self.table(), self.condition(row)?))
     }
 
-    fn count(&self, row: &Known<'_>) -> Result<String, UndoError> {
+    fn count(&self, row: &Known<'a>) -> Result<String, UndoError> {
         Ok(format!("SELECT COUNT(*) FROM {} WHERE {}", self.table(), self.condition(row)?))
     }
 
@@ -156,7 +156,7 @@ impl<'a> Matched<'a> {
     }
 
     /// Sets what differs, and what the server would otherwise set by itself.
-    fn update(&self, before: &Known<'_>, after: &Known<'_>) -> Result<String, UndoError> {
+    fn update(&self, before: &Known<'a>, after: &Known<'a>) -> Result<String, UndoError> {
         let mut sets = Vec::new();
         for ((column, old), (_, new)) in before.iter().zip(after) {
             if is_written(column) && (column.on_update || !old.is_identical(new)) {
@@ -172,15 +172,84 @@ impl<'a> Matched<'a> {
         Ok(format!("UPDATE {} SET {sets} WHERE {condition}", self.table()))
     }
 
+    pub(super) fn overwrite(&self, change: &RowChange) -> Result<Vec<String>, UndoError> {
+        let mut statements = Vec::with_capacity(3);
+        let mut removed = None;
+        if change.after.is_some() {
+            let after = self.known(change.after.as_ref(), change.before.as_ref())?;
+            let key = self.key(&after)?;
+            statements.push(format!("DELETE FROM {} WHERE {key}", self.table()));
+            removed = Some(key);
+        }
+        if change.before.is_some() {
+            let before = self.known(change.before.as_ref(), None)?;
+            let key = self.key(&before)?;
+            if removed.as_ref() != Some(&key) {
+                statements.push(format!("DELETE FROM {} WHERE {key}", self.table()));
+            }
+            statements.push(self.insert(&before)?);
+        }
+        Ok(statements)
+    }
+
+    pub(super) fn subject(&self, change: &RowChange) -> Result<Subject, UndoError> {
+        let row = match change.kind {
+            ChangeKind::Delete => self.known(change.before.as_ref(), None)?,
+            ChangeKind::Insert | ChangeKind::Update => {
+                self.known(change.after.as_ref(), change.before.as_ref())?
+            }
+        };
+        let is_key = |column: &ColumnDefinition| self.definition.primary_key.contains(&column.name);
+        let readable = |row: &Known<'_>, all: bool, between: &str| {
+            let shown = row.iter().filter(|(column, _)| all || is_key(column));
+            let pair = |(column, value): &(&ColumnDefinition, Value)| {
+                format!("{}={}", column.name, expression::readable(column, value))
+            };
+            shown.map(pair).collect::<Vec<_>>().join(between)
+        };
+        let expected = (change.kind != ChangeKind::Delete).then(|| readable(&row, true, ", "));
+        let values = row.iter().map(|(column, _)| expression::read(column));
+        let values = values.collect::<Vec<_>>().join(", ");
+        let condition = self.key(&row)?;
+        Ok(Subject {
+            table: self.definition.full_name(),
+            key: readable(&row, false, " AND "),
+            expected,
+            sql: format!("SELECT {values} FROM {} WHERE {condition} LIMIT 1", self.table()),
+            columns: row.iter().map(|(column, _)| column.name.clone()).collect(),
+        })
+    }
+
+    /// A condition for whatever row has the primary key of this one.
+    fn key(&self, row: &Known<'a>) -> Result<String, UndoError> {
+        let mut conditions = Vec::with_capacity(self.definition.primary_key.len());
+        for name in &self.definition.primary_key {
+            let (column, value) = self.key_column(row, name)?;
+            let condition = match expression::found_by(column, value) {
+                Some(condition) => condition,
+                None => expression::is(column, value).map_err(|unfit| self.unfit(column, unfit))?,
+            };
+            conditions.push(condition);
+        }
+        Ok(conditions.join(" AND "))
+    }
+
+    fn key_column<'r>(
+        &self,
+        row: &'r Known<'a>,
+        name: &str,
+    ) -> Result<&'r (&'a ColumnDefinition, Value), UndoError> {
+        row.iter().find(|(column, _)| column.name == name).ok_or_else(|| UndoError::Altered {
+            table: self.definition.full_name(),
+            difference: format!("the key's column {name} is not in its rows"),
+        })
+    }
+
     /// The primary key's columns first, in a form that its index can be searched by.
-    fn condition(&self, row: &Known<'_>) -> Result<String, UndoError> {
+    fn condition(&self, row: &Known<'a>) -> Result<String, UndoError> {
         let mut conditions = Vec::with_capacity(row.len() + self.definition.primary_key.len());
         for name in &self.definition.primary_key {
-            let (column, value) =
-                row.iter().find(|(column, _)| column.name == *name).ok_or_else(|| {
-                    let difference = format!("the key's column {name} is not in its rows");
-                    UndoError::Altered { table: self.definition.full_name(), difference }
-                })?;
+            let (column, value) = self.key_column(row, name)?;
             conditions.extend(expression::found_by(column, value));
         }
         for (column, value) in row {

@@ -142,3 +142,26 @@ fn a_statement_that_the_server_would_not_take_is_refused() {
     let error = plan(&insert, &|_, _| Some(&definition), 100).expect_err("too large");
     assert!(matches!(error, UndoError::TooLarge { limit: 100, .. }));
 }
+
+#[test]
+fn overwriting_goes_by_the_key_alone() {
+    let definition = definition();
+    let of = |changes: &[RowChange]| {
+        overwrite(changes, &|_, _| Some(&definition), 1_000).expect("statements")
+    };
+    let inserted = change(ChangeKind::Insert, None, Some(row(5, "a")));
+    assert_eq!(of(&[inserted]), ["DELETE FROM `d`.`t` WHERE `id` <=> 5"]);
+    let moved = change(ChangeKind::Update, Some(row(1, "a")), Some(row(2, "b")));
+    let statements = of(std::slice::from_ref(&moved));
+    assert_eq!(
+        statements[..2],
+        ["DELETE FROM `d`.`t` WHERE `id` <=> 2", "DELETE FROM `d`.`t` WHERE `id` <=> 1"]
+    );
+    assert!(statements[2].starts_with("INSERT INTO `d`.`t` (`id`, `name`, `at`) VALUES (1, "));
+    let subject = subject(&moved, &|_, _| Some(&definition)).expect("a row");
+    assert_eq!((&*subject.table, &*subject.key), ("d.t", "id=2"));
+    assert_eq!(subject.expected.as_deref(), Some("id=2, name=b, at=1970-01-01 00:01:00"));
+    assert_eq!(subject.sql, "SELECT `id`, `name`, `at` FROM `d`.`t` WHERE `id` <=> 2 LIMIT 1");
+    let now = [Some(Bytes::from_static(b"2")), None, Some(Bytes::from_static(b"x"))];
+    assert_eq!(subject.describe(&now), "id=2, name=NULL, at=x");
+}
