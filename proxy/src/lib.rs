@@ -17,6 +17,8 @@ pub mod txn;
 
 mod distributed;
 mod fault;
+#[cfg(feature = "fault-points")]
+pub mod testing;
 
 pub mod backend;
 pub mod state;

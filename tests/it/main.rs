@@ -5,5 +5,6 @@ mod placement;
 mod servers;
 mod sysbench;
 mod txn_fencing;
+mod txn_compensation;
 mod txn_sql;
 mod up;

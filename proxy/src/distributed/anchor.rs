@@ -2,8 +2,7 @@
 //! lock is decided. All over control connections; nothing here decides by itself.
 
 use super::{
-    Distributed,
-    control::{ControlError, DUPLICATE, LOCK_WAIT_TIMEOUT},
+    control::{Control, ControlError, DUPLICATE, LOCK_WAIT_TIMEOUT},
     setup::account_name,
 };
 use crate::{
@@ -37,7 +36,7 @@ impl Met {
     }
 }
 
-impl Distributed {
+impl Control {
     /// Inserts `gtx(xid, ABORTED)` on the anchor, and tells what is there instead if it cannot.
     pub(crate) async fn insert_aborted(&self, names: Names<'_>) -> AbortAnswer {
         match self.try_insert_aborted(names).await {
@@ -51,7 +50,7 @@ impl Distributed {
     }
 
     async fn try_insert_aborted(&self, names: Names<'_>) -> Result<AbortAnswer, ControlError> {
-        let mut connection = self.control.connection(names.anchor).await?;
+        let mut connection = self.connection(names.anchor).await?;
         match connection.run(&sql::abort(names)).await?.failed {
             None => {
                 connection.release();
@@ -84,7 +83,7 @@ impl Distributed {
         let sql = format!(
             "SELECT user, COALESCE(state, '') FROM information_schema.processlist WHERE id = {thread}"
         );
-        let row = match self.control.query(anchor, &sql).await {
+        let row = match self.query(anchor, &sql).await {
             Ok(mut result) => result.rows.pop(),
             Err(error) => {
                 tracing::debug!(%xid, %anchor, %error, "cannot look for the anchor's connection");
@@ -96,20 +95,20 @@ impl Distributed {
         if !ours || String::from_utf8_lossy(state).contains(WAITING_FOR_REPLICA) {
             return;
         }
-        if let Err(error) = self.control.kill(anchor, thread).await {
+        if let Err(error) = self.kill(anchor, thread).await {
             tracing::debug!(%xid, %anchor, %error, "cannot kill the anchor's connection");
         }
     }
 
     /// How a transaction stands by its anchor; None when that does not answer.
     pub(crate) async fn standing(&self, xid: Xid, anchor: ShardId) -> Option<Standing> {
-        let rows = self.control.query(anchor, &sql::read_decision(xid)).await.ok()?;
+        let rows = self.query(anchor, &sql::read_decision(xid)).await.ok()?;
         reading(&rows).map(|reading| standing(xid, reading))
     }
 
     /// Whose locks `check` meets on the shard, besides `own`.
     pub(crate) async fn holders(&self, shard: ShardId, check: &LockCheck, own: Option<Xid>) -> Met {
-        let rows = match self.control.query(shard, &sql::check_from_aside(check)).await {
+        let rows = match self.query(shard, &sql::check_from_aside(check)).await {
             Ok(result) => result.rows,
             Err(error) => {
                 tracing::debug!(%shard, %error, "cannot look for locks");
@@ -138,7 +137,7 @@ impl Distributed {
     async fn verdict(&self, shard: ShardId, xid: Xid) -> WriteVerdict {
         let key = sql::hex(&xid.to_bytes());
         let sql = format!("SELECT anchor FROM _shardline.branch WHERE xid = {key}");
-        let anchor = match self.control.query(shard, &sql).await {
+        let anchor = match self.query(shard, &sql).await {
             Ok(result) => result.rows.first().and_then(|row| number(row.first()?.as_ref()?)),
             Err(_) => return WriteVerdict::Wait,
         };

@@ -166,6 +166,11 @@ impl ControlConnection {
         self.done(answer)
     }
 
+    /// Whether a transaction is open, by the last answer that was no error.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.connection.in_transaction()
+    }
+
     /// The server's own number of the connection.
     pub(crate) fn thread_id(&self) -> u32 {
         self.connection.thread_id()

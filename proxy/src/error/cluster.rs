@@ -19,6 +19,20 @@ impl SqlError {
         )
     }
 
+    /// A transaction over several shards has written what could not be undone if it must be.
+    pub fn not_undoable(reason: &str, advice: &str) -> Self {
+        Self::new(
+            number::NOT_SUPPORTED,
+            b"42000",
+            "not_undoable",
+            RetryClass::Never,
+            format!(
+                "A transaction that writes on several shards must be able to undo what it wrote: \
+                 {reason}. {advice}"
+            ),
+        )
+    }
+
     /// Whether another shard could be asked instead.
     pub fn is_unreachable_shard(&self) -> bool {
         self.metric == "shard_unreachable"

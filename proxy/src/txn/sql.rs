@@ -138,7 +138,9 @@ pub enum Part {
 }
 
 impl Packet {
-    fn then(mut self, part: Part, sql: &str) -> Self {
+    /// The packet with one more statement.
+    #[must_use]
+    pub fn then(mut self, part: Part, sql: &str) -> Self {
         if !self.sql.is_empty() {
             self.sql.push_str("; ");
         }

@@ -2,9 +2,9 @@
 
 mod columns;
 mod differences;
-mod random;
+pub(crate) mod random;
 mod reading;
 mod round_trip;
 mod stream;
-mod table;
+pub(crate) mod table;
 mod undoing;
