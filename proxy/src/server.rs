@@ -233,6 +233,9 @@ impl Proxy {
         background.spawn("lease", Policy::Essential, lease);
         let catalog = follow_catalog(shared.clone(), stop.clone());
         background.spawn("catalog", Policy::Essential, catalog);
+        let (recovery, ledgers) = shared.distributed.background(stop.clone());
+        background.spawn("recovery", Policy::Essential, recovery);
+        background.spawn("forgetting", Policy::Essential, ledgers);
         background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop));
         let sessions = Tasks::new("sessions", &shutdown);
         tracing::info!(%address, "proxy ready");

@@ -4,7 +4,7 @@ mod binlog;
 mod placement;
 mod servers;
 mod sysbench;
-mod txn_fencing;
 mod txn_compensation;
+mod txn_fencing;
 mod txn_sql;
 mod up;

@@ -298,7 +298,7 @@ impl Samples {
             let mut place = 0;
             self.all.retain(|_| {
                 place += 1;
-                place > SAMPLES_MAX / 2 || place % 2 == 0
+                place > SAMPLES_MAX / 2 || place % 2 == 1
             });
         }
         self.all.push(sample);

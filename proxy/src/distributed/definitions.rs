@@ -33,10 +33,13 @@ const CHECK_AGE: Duration = Duration::from_secs(60);
 /// Definitions of tables, by database and name.
 pub(super) type Definitions = BTreeMap<(String, String), TableDefinition>;
 
+/// A table of a shard: database and name.
+type OnShard = (ShardId, String, String);
+
 /// Tables whose changes were found to be undoable.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
-    tables: Mutex<HashMap<(ShardId, String, String), (Epoch, Instant)>>,
+    tables: Mutex<HashMap<OnShard, (Epoch, Instant)>>,
 }
 
 /// Why a definition cannot be had.

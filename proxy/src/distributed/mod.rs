@@ -32,6 +32,7 @@ use forget::Ledgers;
 use guard::Raising;
 use resolve::Recovery;
 use settle::Settler;
+use shardline_base::Shutdown;
 use shardline_meta_client::MetaClient;
 use std::sync::Arc;
 
@@ -56,5 +57,13 @@ impl Distributed {
         let settler = Arc::new(Settler::new(control.clone(), pools.clone()));
         let recovery = Recovery::new(control.clone(), pools, ledgers.clone(), settler);
         Distributed { meta, control, raising: Raising::default(), ledgers, recovery }
+    }
+
+    /// What runs beside the sessions until shutdown: scans and resolvers, and forgetting.
+    pub(crate) fn background(
+        &self,
+        stop: Shutdown,
+    ) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
+        (self.recovery.clone().run(stop.clone()), self.ledgers.clone().run(stop))
     }
 }
