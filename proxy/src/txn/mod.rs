@@ -17,10 +17,10 @@
 //! | [`xid`], [`outcome`], [`rules`] | names, decisions and what a missing row means | |
 //! | [`lock_key`] | what a branch locks and what a write must find free | sessions |
 //! | [`commit`], [`coordinator`] | one commit, from COMMIT to the client's answer | a session |
-//! | [`recovery`] | one transaction that somebody left | each proxy, the supervisor |
+//! | [`recovery`] | one transaction that somebody left | each proxy |
 //! | [`forget`] | an incarnation's names, undecided ones, forgetting | one for each proxy |
-//! | [`fencing`], [`sweep`] | a dead incarnation | the supervisor |
-//! | [`guard`] | whether writers check | the metadata leader; a ledger in each proxy |
+//! | [`fencing`], [`sweep`] | a dead incarnation | the janitor |
+//! | [`guard`] | whether writers check | a proxy that wants it moved; the janitor |
 //! | [`sql`] | tables and packets | their drivers |
 //!
 //! # What a driver must see to
