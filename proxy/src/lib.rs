@@ -15,7 +15,7 @@ pub mod merge;
 
 pub mod txn;
 
-mod distributed;
+pub mod distributed;
 mod fault;
 #[cfg(feature = "fault-points")]
 pub mod testing;

@@ -4,7 +4,7 @@ use crate::{
     auto_increment::Sequences,
     backend::{PoolConfig, PoolLimits, PoolSet},
     config::{ClientTls, ProxyConfig},
-    distributed::{Distributed, janitor},
+    distributed::{Distributed, janitor, setup::SetupError},
     error::SqlError,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -60,6 +60,9 @@ pub enum ProxyError {
     /// The metadata service gives no lease.
     #[error("cannot take a lease for this proxy")]
     Lease(#[source] LeaseError),
+    /// The incarnation cannot begin.
+    #[error("cannot make the account of this proxy")]
+    Incarnation(#[source] SetupError),
     /// A TLS file cannot be read.
     #[error("cannot read {path}")]
     TlsFile {
@@ -130,6 +133,7 @@ impl ProxyConfig {
         pools.apply_catalog(&meta.catalog());
         let limits = self.limits.clone();
         let distributed = Arc::new(Distributed::new(meta.clone(), pools.clone()));
+        distributed.begin(lease.incarnation()).map_err(ProxyError::Incarnation)?;
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(limits.client_connections_max)),
             sequences: Sequences::new(meta.clone(), limits.sequence_block),
@@ -236,7 +240,11 @@ impl Proxy {
         let (recovery, ledgers) = shared.distributed.background(stop.clone());
         background.spawn("recovery", Policy::Essential, recovery);
         background.spawn("forgetting", Policy::Essential, ledgers);
-        background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop));
+        background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop.clone()));
+        let warm = shared.clone();
+        background.spawn("set shards up", Policy::Isolated, async move {
+            stop.or(warm.distributed.warm()).await;
+        });
         let sessions = Tasks::new("sessions", &shutdown);
         tracing::info!(%address, "proxy ready");
         loop {
@@ -437,7 +445,7 @@ fn log_refused(id: u32, error: &AcceptError) {
 }
 
 /// Takes a new lease whenever the old one has ended. Until then sessions refuse
-/// statements.
+/// statements. Each lease is an incarnation of its own on the shards.
 async fn keep_lease(shared: Arc<Shared>, address: SocketAddr, stop: Shutdown) {
     loop {
         let held: Option<Arc<ProxyLease>> = shared.lease.load_full();
@@ -447,15 +455,23 @@ async fn keep_lease(shared: Arc<Shared>, address: SocketAddr, stop: Shutdown) {
             }
             tracing::error!("the lease was lost: statements are refused until there is a new one");
             shared.lease.store(None);
+            shared.distributed.end();
         }
         let mut backoff = BackoffConfig { first_ms: 50, longest_ms: 1_000 }.build();
         loop {
             match stop.or(shared.meta.lease(registration(address))).await {
                 None => return,
                 Some(Ok(lease)) => {
-                    tracing::info!(proxy = %lease.proxy_id(), "lease taken");
-                    shared.lease.store(Some(Arc::new(lease)));
-                    break;
+                    let incarnation = lease.incarnation();
+                    // First, so that no statement under it meets a connection of the old one.
+                    match shared.distributed.begin(incarnation) {
+                        Ok(()) => {
+                            tracing::info!(proxy = %lease.proxy_id(), %incarnation, "lease taken");
+                            shared.lease.store(Some(Arc::new(lease)));
+                            break;
+                        }
+                        Err(error) => tracing::error!(%error, "cannot begin an incarnation"),
+                    }
                 }
                 Some(Err(error)) => tracing::warn!(%error, "cannot take a lease"),
             }

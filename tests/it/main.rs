@@ -6,5 +6,6 @@ mod servers;
 mod sysbench;
 mod txn_compensation;
 mod txn_fencing;
+mod txn_setup;
 mod txn_sql;
 mod up;

@@ -7,6 +7,7 @@ use super::{
     pool::address_text,
     pool_set::PoolConfig,
 };
+use crate::config::BackendAccount;
 use shardline_model::{catalog::ServerAddress, id::ShardId};
 use shardline_wire::{
     Capabilities,
@@ -35,12 +36,14 @@ pub(crate) async fn connect(
     address: &ServerAddress,
     config: &PoolConfig,
     class: ConnClass,
+    account: &BackendAccount,
 ) -> Result<BackendConnection, BackendError> {
-    let options = options(address, config, class);
+    let options = options(address, config, class, account);
     let backend = connect_patiently(&options).await.map_err(|error| BackendError::Connect {
         name: name.clone(),
         address: address_text(address).into(),
         reason: chain(&error),
+        at_login: matches!(error, ConnectError::Login(_)),
         server: match error {
             ConnectError::Login(ClientError::Refused(packet)) => Some(packet),
             _ => None,
@@ -75,14 +78,19 @@ async fn connect_patiently(options: &ConnectOptions) -> Result<Backend, ConnectE
     }
 }
 
-fn options(address: &ServerAddress, config: &PoolConfig, class: ConnClass) -> ConnectOptions {
+fn options(
+    address: &ServerAddress,
+    config: &PoolConfig,
+    class: ConnClass,
+    account: &BackendAccount,
+) -> ConnectOptions {
     let socket = address.socket.as_deref().map(Path::new).filter(|socket| socket.exists());
     let place = match socket {
         Some(socket) => Address::Unix(socket.to_owned()),
         None => Address::Tcp(address.host.clone(), address.port),
     };
-    let mut options = ConnectOptions::new(place, config.account.user.clone());
-    options.password.clone_from(&config.account.password);
+    let mut options = ConnectOptions::new(place, account.user.clone());
+    options.password.clone_from(&account.password);
     options.capabilities = capabilities(class);
     options.connect_timeout = config.connect_timeout;
     options.max_allowed_packet = config.packet_bytes_max;

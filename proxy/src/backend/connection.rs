@@ -6,7 +6,10 @@ use super::{
     BackendError, ConnClass,
     statements::{BackendStatement, Statements},
 };
-use crate::state::{Names, RestoreCommand, SessionState, diff};
+use crate::{
+    state::{Names, RestoreCommand, SessionState, diff},
+    txn::xid::Incarnation,
+};
 use bytes::Bytes;
 use shardline_model::id::ShardId;
 use shardline_wire::{
@@ -65,6 +68,8 @@ pub struct BackendConnection {
     /// SET TRANSACTION was sent and no transaction has begun since.
     characteristics_pending: bool,
     statements: Statements,
+    /// Whose account it is logged in with.
+    incarnation: Option<Incarnation>,
 }
 
 impl BackendConnection {
@@ -90,6 +95,7 @@ impl BackendConnection {
             after_command: 1,
             characteristics_pending: false,
             statements: Statements::new(statements_max),
+            incarnation: None,
         }
     }
 
@@ -106,6 +112,16 @@ impl BackendConnection {
     /// The server's own number of the connection, for KILL.
     pub fn thread_id(&self) -> u32 {
         self.thread_id
+    }
+
+    /// The incarnation whose account it is logged in with; None for the configured account. What
+    /// an incarnation writes in a transaction over several shards it writes with its own.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.incarnation
+    }
+
+    pub(crate) fn set_incarnation(&mut self, incarnation: Option<Incarnation>) {
+        self.incarnation = incarnation;
     }
 
     /// What was agreed at the handshake.

@@ -7,6 +7,7 @@ mod class;
 mod connect;
 mod connection;
 mod health;
+mod logins;
 mod packet;
 mod pool;
 mod pool_set;
@@ -18,6 +19,7 @@ mod statements;
 
 pub use class::{ConnClass, Wanted, WorkerId};
 pub use connection::BackendConnection;
+pub(crate) use logins::{Login, LoginAnswer, Logins};
 pub(crate) use packet::PacketAnswer;
 pub use pool::PooledConnection;
 pub use pool_set::{KillKind, PoolConfig, PoolSet, PoolStatus};
@@ -82,6 +84,8 @@ pub enum BackendError {
         reason: String,
         /// What the server said, if it was the server.
         server: Option<ErrPacket>,
+        /// The server was reached and did not take the login.
+        at_login: bool,
     },
     /// An open connection broke.
     #[error("the connection to shard '{name}' broke")]

@@ -2,12 +2,14 @@
 //! and wakes who waits; what to do is decided there.
 
 use super::{
-    BackendError, ConnClass, Wanted,
+    BackendError, ConnClass, Wanted, chain,
     connect::connect,
     connection::BackendConnection,
+    logins::{Login, LoginsPlace},
     pool_set::{KillKind, PoolConfig, PoolStatus},
     pool_state::{Checkout, Grant, Idle, Origin, PoolState, Returned, Ticket},
 };
+use crate::config::BackendAccount;
 use parking_lot::Mutex;
 use shardline_model::{
     catalog::{ServerAddress, Shard},
@@ -16,7 +18,7 @@ use shardline_model::{
 use std::{
     collections::HashMap,
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Instant,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -60,6 +62,7 @@ pub(crate) struct ShardPool {
     /// Something looks wrong: probe at once.
     pub(crate) suspicion: Notify,
     orphans: mpsc::Sender<Orphan>,
+    logins: LoginsPlace,
 }
 
 impl ShardPool {
@@ -67,6 +70,7 @@ impl ShardPool {
         shard: &Shard,
         config: Arc<PoolConfig>,
         orphans: mpsc::Sender<Orphan>,
+        logins: LoginsPlace,
     ) -> Self {
         let core = Core {
             state: PoolState::new(config.limits, config.workers),
@@ -81,6 +85,7 @@ impl ShardPool {
             core: Mutex::new(core),
             suspicion: Notify::new(),
             orphans,
+            logins,
         }
     }
 
@@ -258,6 +263,19 @@ impl ShardPool {
         self.suspicion.notify_one();
     }
 
+    /// Close the idle connections, and the others when they come back.
+    pub(crate) fn retire_connections(&self) {
+        let retired = self.core.lock().state.retire_all();
+        for connection in retired {
+            connection.close();
+        }
+    }
+
+    /// Where it is, for people and as a key.
+    pub(crate) fn address(&self) -> String {
+        address_text(&self.core.lock().address)
+    }
+
     /// The shard is gone from the catalog.
     pub(crate) fn retire(&self) {
         self.set_down("the shard was removed from the cluster".into());
@@ -273,7 +291,7 @@ impl ShardPool {
 
     /// A connection outside the limit, for probes and KILL.
     pub(crate) async fn connect_control(&self) -> Result<BackendConnection, BackendError> {
-        self.connect(ConnClass::default()).await
+        self.connect(ConnClass::default(), &self.config.account).await
     }
 
     pub(crate) async fn kill(&self, thread_id: u32, kind: KillKind) -> Result<(), BackendError> {
@@ -287,9 +305,44 @@ impl ShardPool {
         Ok(())
     }
 
-    async fn connect(&self, class: ConnClass) -> Result<BackendConnection, BackendError> {
+    async fn connect(
+        &self,
+        class: ConnClass,
+        account: &BackendAccount,
+    ) -> Result<BackendConnection, BackendError> {
         let address = self.core.lock().address.clone();
-        connect(self.shard, &self.name, &address, &self.config, class).await
+        connect(self.shard, &self.name, &address, &self.config, class, account).await
+    }
+
+    /// A connection for sessions, with the login that they have now. A login that the server does
+    /// not know, or that is over by then, is asked for again.
+    async fn connect_session(&self, class: ConnClass) -> Result<BackendConnection, BackendError> {
+        let logins = self.logins.read().as_ref().and_then(Weak::upgrade);
+        let Some(logins) = logins else {
+            return self.connect(class, &self.config.account).await;
+        };
+        let mut last = "its login changed all the time".to_owned();
+        for _ in 0..LOGINS_MAX {
+            let login = logins.login(self.shard).await.map_err(|reason| self.no_login(reason))?;
+            match self.connect(class, &login.account).await {
+                Ok(mut connection) if logins.is_current(&login) => {
+                    connection.set_incarnation(login.incarnation);
+                    return Ok(connection);
+                }
+                Ok(connection) => connection.close(),
+                Err(error) if is_unknown_login(&login, &error) => {
+                    logins.refused(self.shard, &login);
+                    last = chain(&error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.no_login(last))
+    }
+
+    fn no_login(&self, reason: String) -> BackendError {
+        let (name, address) = (self.name.clone(), self.address().into());
+        BackendError::Connect { name, address, reason, server: None, at_login: false }
     }
 
     fn down(&self, reason: Arc<str>, address: &ServerAddress) -> BackendError {
@@ -330,6 +383,35 @@ impl ShardPool {
         }
     }
 }
+
+/// Logins that one connection is tried with.
+const LOGINS_MAX: usize = 3;
+
+/// The configured account is what it is; one of our making may be missing on a server that was
+/// put in another's place, or for the host that we come from. A server tells an account that is
+/// not there in several ways, so that nobody can look for names.
+fn is_unknown_login(login: &Login, error: &BackendError) -> bool {
+    let refused = match error {
+        BackendError::Connect { at_login, server: Some(server), .. } => {
+            *at_login && server.code == ACCESS_DENIED
+        }
+        BackendError::Connect { at_login, server: None, .. } => *at_login,
+        BackendError::UnknownShard { .. }
+        | BackendError::Down { .. }
+        | BackendError::QueueFull { .. }
+        | BackendError::CheckoutTimeout { .. }
+        | BackendError::Broken { .. }
+        | BackendError::Answer { .. }
+        | BackendError::Unexpected { .. }
+        | BackendError::Server { .. }
+        | BackendError::Restore { .. }
+        | BackendError::NotRestorable { .. } => false,
+    };
+    refused && login.incarnation.is_some()
+}
+
+/// The servers' "Access denied".
+const ACCESS_DENIED: u16 = 1045;
 
 /// `socket` or `host:port`, for people.
 pub(crate) fn address_text(address: &ServerAddress) -> String {
@@ -383,7 +465,7 @@ impl Place {
             return Err(BackendError::UnknownShard { shard: ShardId::default() });
         };
         let generation = pool.core.lock().state.generation();
-        match pool.connect(wanted.class).await {
+        match pool.connect_session(wanted.class).await {
             Ok(connection) => {
                 let opened_at = Instant::now();
                 let origin = Origin { opened_at, generation, worker: wanted.worker };

@@ -3,6 +3,7 @@
 
 use super::{
     BackendConnection, BackendError, PooledConnection, Wanted, health,
+    logins::{Logins, LoginsPlace},
     pool::{Orphan, ShardPool},
     pool_state::PoolLimits,
 };
@@ -12,7 +13,7 @@ use shardline_base::{Policy, Shutdown, Tasks};
 use shardline_model::{catalog::Catalog, id::ShardId};
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, mpsc};
@@ -109,6 +110,7 @@ pub struct PoolSet {
     /// Held while the pools are changed.
     changing: Mutex<()>,
     changed: Notify,
+    logins: LoginsPlace,
     orphans: mpsc::Sender<Orphan>,
     orphans_queue: Mutex<Option<mpsc::Receiver<Orphan>>>,
 }
@@ -122,6 +124,7 @@ impl PoolSet {
             pools: ArcSwap::default(),
             changing: Mutex::new(()),
             changed: Notify::new(),
+            logins: LoginsPlace::default(),
             orphans,
             orphans_queue: Mutex::new(Some(queue)),
         })
@@ -147,7 +150,8 @@ impl PoolSet {
                 }
                 None => {
                     same = false;
-                    Arc::new(ShardPool::new(shard, self.config.clone(), self.orphans.clone()))
+                    let (config, logins) = (self.config.clone(), self.logins.clone());
+                    Arc::new(ShardPool::new(shard, config, self.orphans.clone(), logins))
                 }
             });
         }
@@ -207,6 +211,31 @@ impl PoolSet {
         shard: ShardId,
     ) -> Result<BackendConnection, BackendError> {
         self.pool(shard)?.connect_control().await
+    }
+
+    /// From now on new connections of sessions log in as this says.
+    pub(crate) fn set_logins(&self, logins: Weak<dyn Logins>) {
+        *self.logins.write() = Some(logins);
+    }
+
+    /// The configured account.
+    pub(crate) fn account(&self) -> Arc<crate::config::BackendAccount> {
+        Arc::new(self.config.account.clone())
+    }
+
+    /// Where a shard's server is.
+    pub(crate) fn address(&self, shard: ShardId) -> Result<String, BackendError> {
+        Ok(self.pool(shard)?.address())
+    }
+
+    /// Closes the idle connections of one shard, or of all, and those that are in use when they
+    /// come back.
+    pub(crate) fn retire_connections(&self, shard: Option<ShardId>) {
+        for pool in self.pools.load().iter().flatten() {
+            if shard.is_none_or(|shard| shard == pool.shard()) {
+                pool.retire_connections();
+            }
+        }
     }
 
     /// All pools, by shard.

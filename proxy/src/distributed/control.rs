@@ -64,14 +64,25 @@ pub(crate) struct Control {
 /// Those of one shard.
 #[derive(Debug)]
 struct Lane {
-    idle: Mutex<Vec<BackendConnection>>,
+    /// With the server that they lead to.
+    idle: Mutex<Vec<(String, BackendConnection)>>,
     places: Arc<Semaphore>,
+}
+
+/// Which connection will do.
+#[derive(Clone, Copy)]
+enum Freshness {
+    /// One that is there.
+    Idle,
+    /// Only one that is opened now.
+    New,
 }
 
 /// One that is in use. Dropping it between two statements closes it;
 /// [`ControlConnection::release`] keeps it.
 pub(crate) struct ControlConnection {
     connection: BackendConnection,
+    address: String,
     lane: Arc<Lane>,
     _place: OwnedSemaphorePermit,
 }
@@ -86,26 +97,46 @@ impl Control {
         &self,
         shard: ShardId,
     ) -> Result<ControlConnection, ControlError> {
-        match tokio::time::timeout(PATIENCE, self.open(shard)).await {
+        self.opened(shard, Freshness::Idle).await
+    }
+
+    /// The same, opened now: it comes to the server as a session's next connection would.
+    pub(crate) async fn new_connection(
+        &self,
+        shard: ShardId,
+    ) -> Result<ControlConnection, ControlError> {
+        self.opened(shard, Freshness::New).await
+    }
+
+    async fn opened(
+        &self,
+        shard: ShardId,
+        freshness: Freshness,
+    ) -> Result<ControlConnection, ControlError> {
+        match tokio::time::timeout(PATIENCE, self.open(shard, freshness)).await {
             Ok(opened) => opened,
             Err(_) => Err(ControlError::Unreachable(format!("{shard} does not answer"))),
         }
     }
 
-    async fn open(&self, shard: ShardId) -> Result<ControlConnection, ControlError> {
+    async fn open(
+        &self,
+        shard: ShardId,
+        freshness: Freshness,
+    ) -> Result<ControlConnection, ControlError> {
         let lane = self.lane(shard);
         let place = lane.places.clone().acquire_owned().await;
         let place = place.map_err(|_| ControlError::Unreachable("the proxy ends".into()))?;
-        let idle = lane.idle.lock().pop();
-        if let Some(connection) = idle.filter(BackendConnection::is_quiet) {
-            return Ok(ControlConnection { connection, lane, _place: place });
-        }
         let unreachable = |error: BackendError| ControlError::Unreachable(chain(&error));
+        let address = self.pools.address(shard).map_err(unreachable)?;
+        if let Some(connection) = lane.take(&address, freshness) {
+            return Ok(ControlConnection { connection, address, lane, _place: place });
+        }
         let mut connection = self.pools.connect_control(shard).await.map_err(unreachable)?;
         for sql in CONTROL_SESSION {
             connection.query_ok(sql.as_bytes()).await.map_err(unreachable)?;
         }
-        Ok(ControlConnection { connection, lane, _place: place })
+        Ok(ControlConnection { connection, address, lane, _place: place })
     }
 
     fn lane(&self, shard: ShardId) -> Arc<Lane> {
@@ -147,6 +178,18 @@ impl Control {
             Ok(_) => Ok(()),
             Err(error) if error.number() == Some(NO_SUCH_THREAD) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl Lane {
+    /// An idle one to this server. Those to another, which the shard had before, are closed.
+    fn take(&self, address: &str, freshness: Freshness) -> Option<BackendConnection> {
+        let mut idle = self.idle.lock();
+        idle.retain(|(to, connection)| to == address && connection.is_quiet());
+        match freshness {
+            Freshness::Idle => idle.pop().map(|(_, connection)| connection),
+            Freshness::New => None,
         }
     }
 }
@@ -201,7 +244,7 @@ impl ControlConnection {
     pub(crate) fn release(self) {
         let mut idle = self.lane.idle.lock();
         if self.connection.is_clean() && idle.len() < IDLE_MAX {
-            idle.push(self.connection);
+            idle.push((self.address, self.connection));
         }
     }
 }

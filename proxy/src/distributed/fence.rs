@@ -7,7 +7,12 @@
 //! finds itself dead. A shard without the tables gets them, since the mark is what keeps a
 //! proxy off that goes on after a long pause.
 
-use super::{Distributed, anchor::number, control::ControlError, setup::account_name};
+use super::{
+    Distributed,
+    anchor::number,
+    control::ControlError,
+    setup::{SetupError, account_name},
+};
 use crate::{
     backend::TextResult,
     txn::{
@@ -36,8 +41,6 @@ const LOGGING_IN: &str = "unauthenticated user";
 /// The servers' numbers for a table and a database that are not there.
 const NO_SUCH_TABLE: u16 = 1146;
 const UNKNOWN_DATABASE: u16 = 1049;
-/// The server's number for an account that is not there.
-const CANNOT_USER: u16 = 1396;
 
 /// Connections that were logging in when the account was locked: they may have passed already.
 /// Later ones are refused.
@@ -111,11 +114,10 @@ impl Distributed {
         incarnation: Incarnation,
         step: Step,
         logging_in: &LoggingIn,
-    ) -> Result<fencing::Event, ControlError> {
+    ) -> Result<fencing::Event, SetupError> {
         match step {
             Step::Lock => {
-                self.mark_dead(shard, incarnation).await?;
-                self.lock_accounts(shard, incarnation).await?;
+                self.setup.lock_account(shard, incarnation).await?;
                 logging_in.lock().remove(&shard);
                 Ok(fencing::Event::Locked(shard))
             }
@@ -124,50 +126,10 @@ impl Distributed {
                 Ok(fencing::Event::Remaining(shard, left))
             }
             Step::Mark => {
-                self.mark_dead(shard, incarnation).await?;
+                self.control.query(shard, &sql::mark_dead(incarnation)).await?;
                 Ok(fencing::Event::MarkedDead(shard))
             }
         }
-    }
-
-    async fn mark_dead(&self, shard: ShardId, of: Incarnation) -> Result<(), ControlError> {
-        match self.control.query(shard, &sql::mark_dead(of)).await {
-            Ok(_) => return Ok(()),
-            Err(error) if has_no_tables(&error) => {}
-            Err(error) => return Err(error),
-        }
-        for statements in sql::SETUP {
-            for statement in statements {
-                self.control.query(shard, statement).await?;
-            }
-        }
-        self.control.query(shard, &sql::mark_dead(of)).await.map(|_| ())
-    }
-
-    async fn lock_accounts(&self, shard: ShardId, of: Incarnation) -> Result<(), ControlError> {
-        for account in self.accounts(shard, of).await? {
-            let sql = format!("ALTER USER {account} ACCOUNT LOCK");
-            match self.control.query(shard, &sql).await {
-                Ok(_) => {}
-                // Dropped meanwhile.
-                Err(error) if error.number() == Some(CANNOT_USER) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// The incarnation's accounts, quoted. There are several where its proxy's connections came
-    /// from several hosts.
-    async fn accounts(&self, shard: ShardId, of: Incarnation) -> Result<Vec<String>, ControlError> {
-        let user = account_name(of);
-        let sql = format!("SELECT host FROM mysql.user WHERE user = '{user}'");
-        let hosts = self.control.query(shard, &sql).await?.rows.into_iter().flatten().flatten();
-        let quoted = |host: bytes::Bytes| {
-            let host = String::from_utf8_lossy(&host).replace('\\', "\\\\").replace('\'', "''");
-            format!("'{user}'@'{host}'")
-        };
-        Ok(hosts.map(quoted).collect())
     }
 
     /// Kills the connections of the account; how many are left after it.
@@ -251,12 +213,8 @@ impl Distributed {
 
     async fn drop_accounts(&self, shards: &[ShardId], incarnation: Incarnation) -> bool {
         for shard in shards {
-            let Ok(accounts) = self.accounts(*shard, incarnation).await else { return false };
-            for account in accounts {
-                let sql = format!("DROP USER IF EXISTS {account}");
-                if self.control.query(*shard, &sql).await.is_err() {
-                    return false;
-                }
+            if self.setup.drop_account(*shard, incarnation).await.is_err() {
+                return false;
             }
         }
         true

@@ -125,6 +125,15 @@ impl SqlError {
         )
     }
 
+    /// A shard that lacks what a transaction over several shards takes.
+    pub fn shard_not_ready(shard: &str, reason: &str) -> Self {
+        Self::not_supported(
+            format!("shard {shard} takes no part in transactions over several shards: {reason}"),
+            "change that on its server, or write on one shard in a transaction; the transaction \
+             is still open and usable",
+        )
+    }
+
     /// A write over several shards inside a transaction.
     pub fn scattered_write_in_transaction(reason: &str) -> Self {
         Self::not_supported(
