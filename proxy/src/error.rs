@@ -13,6 +13,8 @@ use shardline_router::plan::Refusal;
 pub mod number {
     /// Deadlock; the server rolled the whole transaction back.
     pub const LOCK_DEADLOCK: u16 = 1213;
+    /// Lock wait timeout; the server rolled the statement back.
+    pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
     /// A statement that was killed.
     pub const QUERY_INTERRUPTED: u16 = 1317;
     /// Not supported here.

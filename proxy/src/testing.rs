@@ -14,6 +14,7 @@ use crate::{
 };
 use shardline_base::Shutdown;
 use shardline_model::{catalog::Catalog, id::ShardId};
+use shardline_router::plan::TableName;
 use std::sync::Arc;
 
 /// One proxy's part in compensation.
@@ -132,7 +133,8 @@ impl Compensation {
         table: &str,
     ) -> Result<(), String> {
         let checked = &self.recovery.settler.checked;
-        let found = checked.undoable(&self.control, catalog, shard, &[(database, table)]).await;
+        let name = TableName { database: database.to_owned(), table: table.to_owned() };
+        let found = checked.undoable(&self.control, catalog, shard, &[Arc::new(name)]).await;
         found.map_err(|error| error.message_text())
     }
 }

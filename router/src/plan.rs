@@ -408,8 +408,27 @@ pub enum SessionStatement {
     ShowStatus { like: Option<String> },
     /// `SHOW SHARDS`.
     ShowShards,
+    /// `SHOW TRANSACTIONS`: those over several shards that are not done with.
+    ShowTransactions,
+    /// `SHOW TRANSACTION STATUS ['xid']`: what became of one; without an xid of the
+    /// session's last one.
+    ShowTransactionStatus { xid: Option<String> },
+    /// `CALL shardline.txn_resolve('xid', 'choice' [, shard])`.
+    TransactionResolve { xid: String, choice: ResolveChoice, shard: Option<String> },
     /// `EXPLAIN SHARDING statement`: the byte range of the inner statement.
     ExplainSharding { statement: Range<usize> },
+}
+
+/// What to do with changes that cannot be undone since others changed the rows after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolveChoice {
+    /// The rows stay as they are.
+    Keep,
+    /// They become as they were before the transaction.
+    Restore,
+    /// Rows that nobody changed since become as they were before the transaction; the others
+    /// stay as they are.
+    Merge,
 }
 
 /// Where PREPARE takes the text from.

@@ -6,6 +6,7 @@ mod prepared;
 mod refused;
 mod set;
 mod show;
+mod transactions;
 
 use crate::{
     cursor::Cursor,
@@ -74,6 +75,12 @@ pub(crate) fn recognise(
             end(&cursor)?;
             session(SessionStatement::Use { database })
         }
+        b"CALL" => match transactions::call(&mut cursor)? {
+            Some(statement) => session(statement),
+            None => Err(refused::statement(&cursor)
+                .err()
+                .unwrap_or_else(|| cursor.unexpected("another statement"))),
+        },
         b"KILL" => session(kill(&mut cursor)?),
         b"EXPLAIN" | b"DESCRIBE" | b"DESC" | b"ANALYZE" => explain(&mut cursor),
         b"HELP" | b"UNLOCK" => Ok(Recognised::Plan(any_shard(first == b"HELP"))),

@@ -12,6 +12,7 @@ use crate::{
     bind::{BoundColumn, Facts, column_index, primary_key, same_name},
     conjunct::{KeySlot, of_primary_key},
     parse::Pieces,
+    plan::TableName,
     route::{KEYS_MAX, Pins, Values},
 };
 use shardline_model::{
@@ -30,6 +31,9 @@ use std::{collections::BTreeSet, sync::Arc};
 pub struct Touches {
     /// The databases of their tables, without repetition.
     pub databases: SmallVec<[Arc<str>; 1]>,
+    /// The tables that it may write: what a transaction over several shards must be able to
+    /// undo. Not those that it only locks.
+    pub tables: SmallVec<[Arc<TableName>; 1]>,
     /// The rows; every space once.
     pub rows: Vec<TouchedRows>,
 }
@@ -93,6 +97,7 @@ impl Touches {
 pub(crate) struct Touching {
     /// The databases of the tables that are written or locked.
     pub(crate) databases: Box<[Arc<str>]>,
+    written: Box<[Arc<TableName>]>,
     rows: Rows,
 }
 
@@ -189,47 +194,57 @@ impl Touching {
     /// Of rows that are chosen.
     pub(crate) fn of_choice(choice: &Choice<'_>) -> Self {
         let mut chosen = Vec::with_capacity(choice.instances.len());
-        let mut databases = Databases::default();
+        let (mut databases, mut written) = (Databases::default(), Vec::new());
         for &instance in &choice.instances {
             let Some(table) = choice.facts.instances.get(instance).and_then(|i| i.table.as_ref())
             else {
                 continue;
             };
             databases.add(table);
+            if choice.change != Change::Lock {
+                written.push(name_of(table));
+            }
             chosen.push(Chosen {
                 space: space_of(table),
                 home: Home::of(table),
                 pins: choice.pins(instance, table),
             });
         }
-        Self { databases: databases.into(), rows: Rows::Chosen(chosen) }
+        let rows = Rows::Chosen(chosen);
+        Self { databases: databases.into(), written: written.into(), rows }
     }
 
     /// Of any rows of these tables.
     pub(crate) fn of_tables<'t>(tables: impl IntoIterator<Item = &'t Table>) -> Self {
-        let mut databases = Databases::default();
+        let (mut databases, mut written) = (Databases::default(), Vec::new());
         let chosen = |table: &Table| {
             databases.add(table);
+            written.push(name_of(table));
             Chosen { space: space_of(table), home: Home::of(table), pins: None }
         };
-        let chosen = tables.into_iter().map(chosen).collect();
-        Self { databases: databases.into(), rows: Rows::Chosen(chosen) }
+        let rows = Rows::Chosen(tables.into_iter().map(chosen).collect());
+        Self { databases: databases.into(), written: written.into(), rows }
     }
 
     /// Of an INSERT that one server places, which is read again when it is asked for.
     pub(crate) fn in_text(table: &Arc<Table>) -> Self {
-        Self { databases: [database(table)].into(), rows: Rows::InText(table.clone()) }
+        Self::of_insert(table, Rows::InText(table.clone()))
     }
 
     /// Of an INSERT whose form knows its rows.
     pub(crate) fn in_form(table: &Table) -> Self {
-        Self { databases: [database(table)].into(), rows: Rows::InForm }
+        Self::of_insert(table, Rows::InForm)
+    }
+
+    fn of_insert(table: &Table, rows: Rows) -> Self {
+        Self { databases: [database(table)].into(), written: [name_of(table)].into(), rows }
     }
 
     /// Of a statement whose values are known.
     pub(crate) fn told(touches: Touches) -> Self {
         Self {
-            databases: touches.databases.iter().cloned().collect(),
+            databases: touches.databases.into_iter().collect(),
+            written: touches.tables.into_iter().collect(),
             rows: Rows::Told(touches.rows),
         }
     }
@@ -241,8 +256,11 @@ impl Touching {
         catalog: &Catalog,
         in_form: impl FnOnce() -> Option<TouchedRows>,
     ) -> Touches {
-        let mut touches =
-            Touches { databases: self.databases.iter().cloned().collect(), rows: Vec::new() };
+        let mut touches = Touches {
+            databases: self.databases.iter().cloned().collect(),
+            tables: self.written.iter().cloned().collect(),
+            rows: Vec::new(),
+        };
         match &self.rows {
             Rows::None => {}
             Rows::Chosen(chosen) => {
@@ -341,6 +359,10 @@ fn primary_key_types(table: &Table) -> Option<SmallVec<[KeyType; 1]>> {
     let key = primary_key(table)?;
     let key_type = |name: &String| KeyType::of_column(table.column(name)?).ok();
     key.columns.iter().map(key_type).collect()
+}
+
+fn name_of(table: &Table) -> Arc<TableName> {
+    Arc::new(TableName { database: table.database.clone(), table: table.name.clone() })
 }
 
 fn database(table: &Table) -> Arc<str> {

@@ -169,7 +169,9 @@ async fn a_check_stops_the_packet_before_its_commit() -> Result<()> {
     {
         writer.query_drop(format!("SET {setting}")).await?;
         for (check, expected) in &cases {
-            let packet = sql::checked_write("UPDATE d.t SET v = v + 1 WHERE id = 2", check);
+            writer.query_drop("START TRANSACTION").await?;
+            writer.query_drop("UPDATE d.t SET v = v + 1 WHERE id = 2").await?;
+            let packet = sql::check_and_commit(check);
             assert_eq!(send(&mut writer, &packet).await, *expected, "{setting} {check:?}");
             writer.query_drop(sql::ROLLBACK).await?;
         }

@@ -25,7 +25,7 @@ use std::{
 pub(crate) const LEASE: Micros = 1_200 * MS;
 
 /// How often the guard is lowered at one look around.
-const LOWERED_PER_MILLE: u64 = 250;
+const LOWERED_PER_MILLE: u64 = 15;
 
 #[derive(Default)]
 pub(crate) struct Leases {

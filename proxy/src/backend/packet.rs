@@ -4,8 +4,6 @@
 //! a second statement. For a packet of the proxy's own it is turned on and off again around
 //! it, all in the same write.
 
-#![allow(dead_code)]
-
 use super::{BackendError, TextLimits, TextResult, connection::BackendConnection, result::Bounds};
 use crate::txn::sql::{Packet, Part};
 use shardline_wire::{ErrPacket, Status, command::Command, response::ERR};
@@ -41,11 +39,16 @@ impl PacketAnswer {
 
 impl BackendConnection {
     /// Queues a packet; to be followed by a flush and [`Self::read_packet_answer`].
-    pub(crate) fn queue_packet(&mut self, packet: &Packet) {
-        self.response_begins().queue_with(|out| Command::SetOption(MULTI_ON).encode(out));
+    pub(crate) fn queue_statements(&mut self, packet: &Packet) {
+        let several = packet.parts().len() > 1;
+        if several {
+            self.response_begins().queue_with(|out| Command::SetOption(MULTI_ON).encode(out));
+        }
         let queue = self.response_begins();
         queue.queue_with(|out| Command::Query(packet.sql().as_bytes()).encode(out));
-        self.response_begins().queue_with(|out| Command::SetOption(MULTI_OFF).encode(out));
+        if several {
+            self.response_begins().queue_with(|out| Command::SetOption(MULTI_OFF).encode(out));
+        }
     }
 
     /// Reads the answer to a queued packet, to its end. Not cancel-safe.
@@ -57,7 +60,10 @@ impl BackendConnection {
         packet: &Packet,
         limits: TextLimits,
     ) -> Result<PacketAnswer, BackendError> {
-        self.read_option().await?;
+        let several = packet.parts().len() > 1;
+        if several {
+            self.read_option().await?;
+        }
         self.wire().set_sequence(1);
         let mut answer = PacketAnswer::default();
         let mut bounds = Bounds::new(limits);
@@ -79,9 +85,11 @@ impl BackendConnection {
                 Err(error) => return Err(error),
             }
         }
-        // The answer goes on until the option is off again.
-        self.response_resumes();
-        self.read_option().await?;
+        if several {
+            // The answer goes on until the option is off again.
+            self.response_resumes();
+            self.read_option().await?;
+        }
         match status {
             Some(status) => self.response_ended(status),
             None => self.response_failed(),
@@ -98,7 +106,7 @@ impl BackendConnection {
         packet: &Packet,
         limits: TextLimits,
     ) -> Result<PacketAnswer, BackendError> {
-        self.queue_packet(packet);
+        self.queue_statements(packet);
         self.flush().await?;
         self.read_packet_answer(packet, limits).await
     }

@@ -1,5 +1,4 @@
-//! What is asked of anchors: to abort, to tell how a transaction stands, whether what holds a
-//! lock is decided. All over control connections; nothing here decides by itself.
+//! What is asked of anchors: to abort, and to tell how a transaction stands. All over control connections; nothing here decides by itself.
 
 use super::{
     control::{Control, ControlError, DUPLICATE, LOCK_WAIT_TIMEOUT},
@@ -8,10 +7,8 @@ use super::{
 use crate::{
     backend::TextResult,
     txn::{
-        commit::Holders,
-        lock_key::LockCheck,
-        outcome::{AbortAnswer, Reading, Standing, WriteVerdict, standing, write_verdict},
-        sql::{self, HOLDERS_MAX, Names},
+        outcome::{AbortAnswer, Reading, Standing, standing},
+        sql::{self, Names},
         xid::Xid,
     },
 };
@@ -20,21 +17,6 @@ use shardline_model::id::ShardId;
 
 /// What a server says a thread is doing that waits for a replica's acknowledgement.
 const WAITING_FOR_REPLICA: &str = "semi-sync";
-
-/// Whose locks were met on a shard.
-#[derive(Debug)]
-pub(crate) struct Met {
-    /// What they have come to, all in all.
-    pub(crate) holders: Holders,
-    /// Those that are committed: a prepare takes their locks over.
-    pub(crate) freed: Vec<Xid>,
-}
-
-impl Met {
-    fn held() -> Self {
-        Met { holders: Holders::Held, freed: Vec::new() }
-    }
-}
 
 impl Control {
     /// Inserts `gtx(xid, ABORTED)` on the anchor, and tells what is there instead if it cannot.
@@ -106,53 +88,27 @@ impl Control {
         reading(&rows).map(|reading| standing(xid, reading))
     }
 
-    /// Whose locks `check` meets on the shard, besides `own`.
-    pub(crate) async fn holders(&self, shard: ShardId, check: &LockCheck, own: Option<Xid>) -> Met {
-        let rows = match self.query(shard, &sql::check_from_aside(check)).await {
-            Ok(result) => result.rows,
-            Err(error) => {
-                tracing::debug!(%shard, %error, "cannot look for locks");
-                return Met::held();
-            }
-        };
-        // There may be more.
-        if rows.len() >= HOLDERS_MAX {
-            return Met::held();
-        }
-        let xids = rows.iter().map(|row| row.get(1).and_then(|xid| xid_of(xid.as_ref()?)));
-        let Some(mut xids) = xids.collect::<Option<Vec<_>>>() else { return Met::held() };
-        xids.retain(|xid| Some(*xid) != own);
-        xids.sort_unstable();
-        xids.dedup();
-        let mut met = Met { holders: Holders::Free, freed: Vec::new() };
-        for xid in xids {
-            match self.verdict(shard, xid).await {
-                WriteVerdict::Free => met.freed.push(xid),
-                WriteVerdict::Wait | WriteVerdict::CheckAgain => met.holders = Holders::Held,
-            }
-        }
-        met
-    }
-
-    async fn verdict(&self, shard: ShardId, xid: Xid) -> WriteVerdict {
-        let key = sql::hex(&xid.to_bytes());
-        let sql = format!("SELECT anchor FROM _shardline.branch WHERE xid = {key}");
-        let anchor = match self.query(shard, &sql).await {
-            Ok(result) => result.rows.first().and_then(|row| number(row.first()?.as_ref()?)),
-            Err(_) => return WriteVerdict::Wait,
-        };
-        // Locks go with the branch row.
-        let Some(anchor) = anchor else { return WriteVerdict::CheckAgain };
-        match self.standing(xid, ShardId(anchor as u32)).await {
-            Some(standing) => write_verdict(standing),
-            None => WriteVerdict::Wait,
-        }
+    /// How several transactions stand by their common anchor, in this order; None when that
+    /// does not answer.
+    pub(super) async fn standings(&self, xids: &[Xid], anchor: ShardId) -> Option<Vec<Standing>> {
+        let answer = self.query(anchor, &sql::read_decisions(xids)).await.ok()?;
+        let readings = answer.rows.iter().map(|row| reading_of(row));
+        let standings: Option<Vec<_>> = xids
+            .iter()
+            .zip(readings)
+            .map(|(xid, reading)| reading.map(|reading| standing(*xid, reading)))
+            .collect();
+        standings.filter(|found| found.len() == xids.len())
     }
 }
 
 /// The row of [`sql::read_decision`].
 fn reading(result: &TextResult) -> Option<Reading> {
-    let [state, below] = result.rows.first()?.as_slice() else { return None };
+    reading_of(result.rows.first()?)
+}
+
+fn reading_of(row: &[Option<Bytes>]) -> Option<Reading> {
+    let [state, below] = row else { return None };
     match state {
         Some(state) => sql::decision_of(number(state)?.try_into().ok()?).map(Reading::Row),
         None => {

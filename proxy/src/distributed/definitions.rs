@@ -20,8 +20,10 @@ use shardline_model::{
     catalog::{Catalog, TableKind},
     id::{Epoch, ShardId},
 };
+use shardline_router::plan::TableName;
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -33,8 +35,8 @@ const CHECK_AGE: Duration = Duration::from_secs(60);
 /// Definitions of tables, by database and name.
 pub(super) type Definitions = BTreeMap<(String, String), TableDefinition>;
 
-/// A table of a shard: database and name.
-type OnShard = (ShardId, String, String);
+/// A table of a shard.
+type OnShard = (ShardId, Arc<TableName>);
 
 /// Tables whose changes were found to be undoable.
 #[derive(Debug, Default)]
@@ -99,8 +101,8 @@ fn text_rows(result: TextResult) -> Vec<definition::TextRow> {
 }
 
 impl Checked {
-    /// Whether what a transaction over several shards changes in these tables of a shard
-    /// (database, name) can be undone if it must be. Asked before anything of it commits.
+    /// Whether what a transaction over several shards changes in these tables of a shard can
+    /// be undone if it must be. Asked before anything of it commits.
     ///
     /// # Errors
     /// The first table that cannot, why, and what to do; or the shard cannot be asked.
@@ -109,15 +111,15 @@ impl Checked {
         control: &Control,
         catalog: &Catalog,
         shard: ShardId,
-        tables: &[(&str, &str)],
+        tables: &[Arc<TableName>],
     ) -> Result<(), SqlError> {
-        for (database, table) in tables {
-            let key = (shard, (*database).to_owned(), (*table).to_owned());
+        for name in tables {
+            let key = (shard, name.clone());
             let known = self.tables.lock().get(&key).copied();
             if known.is_some_and(|(epoch, at)| epoch == catalog.epoch && at.elapsed() < CHECK_AGE) {
                 continue;
             }
-            check(control, catalog, shard, database, table).await?;
+            check(control, catalog, shard, &name.database, &name.table).await?;
             let mut tables = self.tables.lock();
             if tables.len() >= CHECKED_MAX {
                 tables.clear();

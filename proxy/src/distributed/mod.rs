@@ -1,6 +1,5 @@
 //! Distributed transactions: what drives the machines of [`crate::txn`] on real servers. Modules in
 //! reading order.
-#![allow(dead_code)]
 
 pub(crate) mod control;
 
@@ -11,12 +10,14 @@ mod steps;
 
 pub(crate) mod anchor;
 
+pub(crate) mod commit;
 pub(crate) mod guard;
 
 mod fence;
 pub(crate) mod janitor;
 
 pub(crate) mod forget;
+pub(crate) mod holders;
 
 pub(crate) mod resolve;
 pub(crate) mod settle;
@@ -29,17 +30,31 @@ mod undo;
 pub(crate) mod overview;
 pub(crate) mod telemetry;
 
-use crate::{backend::PoolSet, txn::xid::Incarnation};
+use crate::{
+    backend::PoolSet,
+    error::SqlError,
+    txn::{
+        forget::Committed,
+        lock_key::LockCheck,
+        xid::{Incarnation, Xid},
+    },
+};
 use control::Control;
 use forget::Ledgers;
 use guard::Raising;
+use holders::Met;
 use resolve::Recovery;
 use settle::Settler;
 use setup::{Readiness, Setup, SetupError};
 use shardline_base::Shutdown;
 use shardline_meta_client::MetaClient;
-use shardline_model::id::ShardId;
-use std::sync::Arc;
+use shardline_model::{catalog::Catalog, id::ShardId};
+use shardline_router::plan::TableName;
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+
+/// How often a commit looks whether its incarnation is over.
+const FENCED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the proxy does for distributed transactions beside its sessions.
 pub(crate) struct Distributed {
@@ -55,6 +70,9 @@ pub(crate) struct Distributed {
     pub(crate) ledgers: Arc<Ledgers>,
     /// What is left by others, and what cannot be undone.
     pub(crate) recovery: Arc<Recovery>,
+    /// Where work goes on that outlives a session.
+    background: Handle,
+    stop: Shutdown,
 }
 
 impl Distributed {
@@ -64,7 +82,8 @@ impl Distributed {
         let ledgers = Arc::new(Ledgers::new(control.clone()));
         let settler = Arc::new(Settler::new(control.clone(), pools.clone()));
         let recovery = Recovery::new(control.clone(), pools, ledgers.clone(), settler);
-        Distributed { meta, control, setup, raising: Raising::default(), ledgers, recovery }
+        let (raising, background, stop) = (Raising::default(), Handle::current(), Shutdown::new());
+        Distributed { meta, control, setup, raising, ledgers, recovery, background, stop }
     }
 
     /// What runs beside the sessions until shutdown: scans and resolvers, and forgetting.
@@ -91,11 +110,6 @@ impl Distributed {
         self.ledgers.set_incarnation(None);
     }
 
-    /// The incarnation of this proxy, while it has a lease.
-    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
-        self.setup.incarnation()
-    }
-
     /// Sets all shards up, before somebody waits for it.
     pub(crate) async fn warm(&self) {
         let shards: Vec<_> = self.meta.catalog().shards.keys().copied().collect();
@@ -107,5 +121,41 @@ impl Distributed {
         let catalog = self.meta.catalog();
         let replicas = catalog.shards.get(&shard).is_some_and(|found| !found.replicas.is_empty());
         self.setup.readiness(shard, replicas).await
+    }
+
+    /// Whether what a branch on this shard changes in these tables can be undone.
+    ///
+    /// # Errors
+    /// The first table that cannot, why, and what to do; or the shard cannot be asked.
+    pub(crate) async fn undoable(
+        &self,
+        catalog: &Catalog,
+        shard: ShardId,
+        tables: &[Arc<TableName>],
+    ) -> Result<(), SqlError> {
+        let checked = &self.recovery.settler.checked;
+        checked.undoable(&self.control, catalog, shard, tables).await
+    }
+
+    /// Whose locks `check` meets on the shard, besides `own`.
+    pub(crate) async fn holders(&self, shard: ShardId, check: &LockCheck, own: Option<Xid>) -> Met {
+        holders::holders(&self.control, &self.ledgers, shard, check, own).await
+    }
+
+    /// Takes over a commit whose coordinator has given up waiting; `thread` is the backend
+    /// connection that had the anchor's transaction. The catalog is held to the end of it.
+    pub(crate) fn hand_over(&self, committed: Committed, thread: u64, catalog: Arc<Catalog>) {
+        let resolving = self.recovery.clone().resolve_now(committed, thread, self.stop.clone());
+        self.background.spawn(async move {
+            resolving.await;
+            drop(catalog);
+        });
+    }
+
+    /// Returns when the incarnation is over.
+    pub(crate) async fn fenced(&self, incarnation: Incarnation) {
+        while self.ledgers.incarnation() == Some(incarnation) {
+            tokio::time::sleep(FENCED_PAUSE).await;
+        }
     }
 }

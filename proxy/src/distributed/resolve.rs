@@ -315,6 +315,8 @@ impl Recovery {
         let seen = self.seen.lock();
         let oldest = seen.values().map(|one| one.since.elapsed()).max().unwrap_or_default();
         self.settler.telemetry.undecided(seen.len(), oldest);
+        let (committing, unforgotten) = self.ledgers.sizes();
+        self.settler.telemetry.ledger(committing, unforgotten);
     }
 }
 

@@ -23,6 +23,8 @@ const NO_SUCH_TABLE: u16 = 1146;
 /// CREATE USER of an account that is there.
 const CANNOT_USER: u16 = 1396;
 const SYNTAX: u16 = 1064;
+/// A binlog of statements at an isolation level that takes rows.
+const NEEDS_ROWS: u16 = 1665;
 /// Lock waits, deadlocks, and servers that are full or going down: no matter of privileges.
 const PASSING: [u16; 6] = [1205, 1213, 1040, 1053, 1317, 1927];
 
@@ -76,8 +78,7 @@ impl Steps<'_> {
         })?;
         let login = self.ask("SHOW CREATE USER CURRENT_USER()", &what).await?;
         let login = account::Login::parse(&first(login).unwrap_or_default());
-        let grants = self.ask("SHOW GRANTS FOR CURRENT_USER()", &what).await?;
-        let grants: Vec<String> = texts(grants).into_iter().flatten().flatten().collect();
+        let grants = self.own_grants(&what).await?;
         let account = Account::of(incarnation, &current.host);
         let create = login.sql("CREATE", &account, &self.mine.password);
         match self.connection.query(&create).await {
@@ -100,6 +101,22 @@ impl Steps<'_> {
         let found = accounts(self.connection, incarnation).await;
         found.map_err(|error| self.refusal("read mysql.user, to find accounts", error))?;
         Ok(missing_privileges(&grants, &current))
+    }
+
+    /// What is granted to the configured account itself. MySQL adds what its active roles may
+    /// do, so none is active meanwhile.
+    async fn own_grants(&mut self, what: &str) -> Result<Vec<String>, StepError> {
+        let roles = first(self.ask("SELECT CURRENT_ROLE()", what).await?);
+        // MySQL says NONE, or quoted names with hosts; MariaDB NULL, or one name unquoted.
+        let roles = roles.filter(|roles| roles.contains('@'));
+        if roles.is_some() {
+            self.ask("SET ROLE NONE", what).await?;
+        }
+        let grants = self.ask("SHOW GRANTS FOR CURRENT_USER()", what).await?;
+        if let Some(roles) = roles {
+            self.ask(&format!("SET ROLE {roles}"), what).await?;
+        }
+        Ok(texts(grants).into_iter().flatten().flatten().collect())
     }
 
     /// The row by which fencing and deciding know of the incarnation. It is read after the account
@@ -134,6 +151,9 @@ impl Steps<'_> {
     fn refusal(&self, what: &str, error: ControlError) -> StepError {
         let text = error.to_string().replace(&self.mine.password, "...");
         match error.number() {
+            Some(NEEDS_ROWS) => {
+                StepError::Refused("its binlog_format is STATEMENT and must be ROW".into())
+            }
             Some(number) if !PASSING.contains(&number) => StepError::Refused(format!(
                 "the configured account cannot {what} there ({text}): it needs CREATE USER, and \
                  all its privileges WITH GRANT OPTION"

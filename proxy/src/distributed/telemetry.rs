@@ -1,6 +1,9 @@
 //! Metrics of what follows a decision: undecided transactions, compensations, stuck rows.
 
-use crate::txn::{outcome::Settlement, recovery::Resolution};
+use crate::txn::{
+    outcome::{Outcome, Settlement},
+    recovery::Resolution,
+};
 use metrics::{Counter, Gauge, counter, gauge};
 use std::time::Duration;
 
@@ -13,13 +16,24 @@ pub(crate) struct Telemetry {
     settled_done: Counter,
     settled_stuck: Counter,
     settled_failed: Counter,
+    committed: Counter,
+    aborted: Counter,
+    unknown: Counter,
+    committing: Gauge,
+    unforgotten: Gauge,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
         let settled =
             |end: &'static str| counter!("shardline_proxy_settlements_total", "end" => end);
+        let commits = |end: &'static str| counter!("shardline_proxy_distributed_transactions_total", "end" => end);
         Telemetry {
+            committed: commits("committed"),
+            aborted: commits("aborted"),
+            unknown: commits("unknown"),
+            committing: gauge!("shardline_proxy_committing_transactions"),
+            unforgotten: gauge!("shardline_proxy_unforgotten_transactions"),
             undecided: gauge!("shardline_proxy_undecided_transactions"),
             oldest: gauge!("shardline_proxy_undecided_oldest_seconds"),
             stuck_rows: gauge!("shardline_proxy_stuck_rows"),
@@ -39,6 +53,21 @@ impl Telemetry {
             Settlement::Stuck => self.settled_stuck.increment(1),
             Settlement::Failed => self.settled_failed.increment(1),
         }
+    }
+
+    /// A COMMIT over several shards was answered.
+    pub(super) fn answered(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Committed => self.committed.increment(1),
+            Outcome::Aborted(_) => self.aborted.increment(1),
+            Outcome::Unknown => self.unknown.increment(1),
+        }
+    }
+
+    /// So many commits are under way, and so many are still to be forgotten.
+    pub(super) fn ledger(&self, committing: usize, unforgotten: usize) {
+        self.committing.set(committing as f64);
+        self.unforgotten.set(unforgotten as f64);
     }
 
     /// So many row changes were undone.

@@ -2,7 +2,6 @@
 
 use super::number;
 use super::{RetryClass, SqlError};
-use shardline_model::id::ShardId;
 
 impl SqlError {
     /// A shard that cannot be reached: nothing of the statement was done there.
@@ -113,15 +112,17 @@ impl SqlError {
         )
     }
 
-    /// A second shard would be written in one transaction.
-    pub fn second_shard_written(first: ShardId, second: ShardId) -> Self {
-        Self::not_supported(
+    /// A distributed transaction was aborted at COMMIT.
+    pub fn transaction_aborted(xid: &str, why: &str) -> Self {
+        Self::new(
+            number::LOCK_DEADLOCK,
+            b"40001",
+            "transaction_aborted",
+            RetryClass::Transaction,
             format!(
-                "this transaction has written on shard {first} and the statement writes on shard \
-                 {second}; one transaction writes on one shard so far"
+                "Transaction {xid} rolled back on all shards: {why}. Nothing of it remains; try \
+                 restarting transaction"
             ),
-            "COMMIT first, or colocate the tables so that the rows share a shard; the \
-             transaction is still open and usable",
         )
     }
 
@@ -134,16 +135,90 @@ impl SqlError {
         )
     }
 
-    /// A write over several shards inside a transaction.
-    pub fn scattered_write_in_transaction(reason: &str) -> Self {
-        Self::not_supported(
+    /// It is not known yet how a distributed transaction ended.
+    pub fn outcome_unknown(xid: &str) -> Self {
+        Self::new(
+            1180,
+            b"08007",
+            "outcome_unknown",
+            RetryClass::Unknown,
             format!(
-                "the statement writes on several shards ({reason}) and a transaction is open; one \
-                 transaction writes on one shard so far"
+                "Got no answer to COMMIT of transaction {xid}. It will be whole on all shards or \
+                 absent on all: SHOW TRANSACTION STATUS '{xid}' tells which, once it is decided"
             ),
-            "run it outside the transaction (autocommit), or split it by shard key; the \
-             transaction is still open and usable",
         )
+    }
+
+    /// A row that was written belongs to an undecided transaction; `all`: the transaction was
+    /// rolled back, not just the statement.
+    pub fn locked_by_transaction(shard: &str, all: bool) -> Self {
+        let (number, state, retry, consequence) = match all {
+            true => (
+                number::LOCK_DEADLOCK,
+                b"40001",
+                RetryClass::Transaction,
+                "The transaction was rolled back; try restarting transaction",
+            ),
+            false => (
+                number::LOCK_WAIT_TIMEOUT,
+                b"HY000",
+                RetryClass::Statement,
+                "The statement was rolled back; try restarting transaction",
+            ),
+        };
+        Self::new(
+            number,
+            state,
+            "locked_by_transaction",
+            retry,
+            format!(
+                "Lock wait timeout exceeded: a row on shard {shard} belongs to a transaction over \
+                 several shards that is not decided yet. {consequence}"
+            ),
+        )
+    }
+
+    /// Asking about, or resolving, a transaction did not work.
+    pub fn not_resolved(reason: &str) -> Self {
+        Self::new(
+            1105,
+            b"HY000",
+            "not_resolved",
+            RetryClass::Never,
+            format!("{reason}. SHOW TRANSACTIONS lists those that are undecided or stuck"),
+        )
+    }
+
+    /// More distributed transactions are undecided than a proxy keeps.
+    pub fn too_many_undecided() -> Self {
+        Self::new(
+            number::LOCK_WAIT_TIMEOUT,
+            b"HY000",
+            "too_many_undecided",
+            RetryClass::Transaction,
+            "Lock wait timeout exceeded: too many transactions over several shards wait for their \
+             decision, so this one was rolled back; see SHOW TRANSACTIONS, and try restarting \
+             transaction"
+                .into(),
+        )
+    }
+
+    /// The guard of a database was lowered while it was asked for.
+    pub fn guard_not_up() -> Self {
+        Self::new(
+            number::LOCK_WAIT_TIMEOUT,
+            b"HY000",
+            "guard_not_up",
+            RetryClass::Transaction,
+            "Lock wait timeout exceeded: the proxies are just agreeing on how writes look for \
+             locks; the transaction was rolled back, try restarting transaction"
+                .into(),
+        )
+    }
+
+    /// A transaction locks more than one branch may.
+    pub fn too_many_locks(reason: &str) -> Self {
+        Self::not_supported(reason, "COMMIT more often, or write fewer tables in one transaction")
     }
 
     /// The proxy may not serve: its lease has ended.

@@ -1,6 +1,7 @@
 //! Running plans on shards: one shard's answer forwarded as it is, several shards' rows
 //! merged, writes in parts.
 
+pub(crate) mod checked;
 pub(crate) mod outgoing;
 pub(crate) mod relay;
 pub(crate) mod scatter;

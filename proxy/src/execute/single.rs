@@ -5,7 +5,7 @@ use super::{
     relay::{Relay, RelayFailure, Relaying, Sent},
 };
 use crate::{
-    backend::{BackendConnection, KillKind, PoolSet, PooledConnection},
+    backend::{BackendConnection, KillKind, PoolSet, PooledConnection, TextResult},
     session::{
         Position, Session,
         diagnostics::WARNINGS_SQL,
@@ -36,6 +36,8 @@ pub(crate) struct SingleRun<'a> {
     pub(crate) insert_id: InsertId,
     /// Where its result stands among those of the command.
     pub(crate) position: Position,
+    /// Whether its last packet waits for a commit.
+    pub(crate) held: bool,
 }
 
 impl SingleRun<'_> {
@@ -56,6 +58,7 @@ impl SingleRun<'_> {
     /// Whether the last packet is changed before it is sent.
     fn end_packet(&self) -> EndPacket {
         match self.insert_id {
+            _ if self.held => EndPacket::Hold,
             InsertId::Generated(_) | InsertId::Explicit { .. } => EndPacket::Hold,
             InsertId::None | InsertId::FromServer => EndPacket::Forward,
         }
@@ -70,6 +73,8 @@ pub(crate) struct Forwarded {
     pub(crate) held: Option<Bytes>,
     /// The error, when it was all of the response.
     pub(crate) error: Option<ErrPacket>,
+    /// Its warnings, when they were read already.
+    pub(crate) warnings: Option<TextResult>,
 }
 
 /// How one attempt ended.
@@ -88,7 +93,6 @@ impl Session {
     /// Runs a statement on one shard and forwards the response.
     pub(crate) async fn run_single(&mut self, run: SingleRun<'_>) -> Result<(), Failure> {
         let access = run.access();
-        self.transaction.admit(run.shard, access)?;
         // A read that broke before its answer began is sent once more, on a connection
         // that is certainly new enough; in a transaction there is no other connection.
         let attempts = if access == Access::Read { 2 } else { 1 };
@@ -138,12 +142,7 @@ impl Session {
                 }
                 let lost = self.lost(run.shard, access, BackendFailure::Lost(reason));
                 let failure = Box::pin(lost).await;
-                Some(Err(match sent {
-                    Sent::Nothing | Sent::Packets => failure,
-                    Sent::Broken => {
-                        Failure::Client(crate::session::client::ClientLost::ResultBroken)
-                    }
-                }))
+                Some(Err(broken_off(sent, failure)))
             }
             Attempt::Client(lost) => Some(Err(lost.into())),
         }
@@ -174,6 +173,51 @@ impl Session {
         concluded(connection, forwarded)
     }
 
+    /// The number of a statement that is executed, prepared now if need be.
+    pub(super) async fn number_on(
+        &self,
+        connection: &mut BackendConnection,
+        outgoing: Outgoing<'_>,
+    ) -> Result<u32, BackendFailure> {
+        let Some(sql) = outgoing.needs_preparation() else { return Ok(0) };
+        if let Some(number) = connection.prepared(sql, &self.state) {
+            return Ok(number);
+        }
+        let prepared = Box::pin(async {
+            connection.apply(&self.state).await?;
+            connection.prepare(sql).await
+        });
+        Ok(prepared.await?.id)
+    }
+
+    /// Follows a response up to its last packet, which is kept; the answers to what was sent
+    /// behind the statement are next.
+    pub(super) async fn forward_held(
+        &mut self,
+        connection: &mut PooledConnection,
+        run: &SingleRun<'_>,
+    ) -> Result<Forwarded, Failure> {
+        let forwarded = if run.position == Position::Only {
+            let mut relaying = run.relay(connection).begin();
+            self.forward(connection, run, &mut relaying).await
+        } else {
+            Box::pin(self.forward_numbered(connection, run)).await
+        };
+        match forwarded {
+            Ok(forwarded) => {
+                connection.response_resumes();
+                Ok(forwarded)
+            }
+            Err(RelayFailure::Client(lost)) => Err(lost.into()),
+            Err(RelayFailure::Backend { reason, sent }) => {
+                connection.poison();
+                let lost = BackendFailure::Lost(reason);
+                let failure = Box::pin(self.lost(run.shard, run.access(), lost)).await;
+                Err(broken_off(sent, failure))
+            }
+        }
+    }
+
     /// Sends a statement with all that comes before it, and reads the answers to that.
     pub(crate) async fn send_statement(
         &mut self,
@@ -181,20 +225,7 @@ impl Session {
         access: Access,
         outgoing: Outgoing<'_>,
     ) -> Result<(), BackendFailure> {
-        let mut number = 0;
-        if let Some(sql) = outgoing.needs_preparation() {
-            number = match connection.prepared(sql, &self.state) {
-                Some(number) => number,
-                None => {
-                    Box::pin(async {
-                        connection.apply(&self.state).await?;
-                        connection.prepare(sql).await
-                    })
-                    .await?
-                    .id
-                }
-            };
-        }
+        let number = self.number_on(connection, outgoing).await?;
         let entry = self.queue_entry(connection, access).await?;
         outgoing.queue(connection, number)?;
         connection.flush().await?;
@@ -217,7 +248,7 @@ impl Session {
         relayed?;
         let (end, error) = relaying.end(connection.wire(), &mut self.client);
         if run.end_packet() == EndPacket::Forward {
-            return Ok(Forwarded { end, held: None, error });
+            return Ok(Forwarded { end, held: None, error, warnings: None });
         }
         let held = connection.wire().read_packet().await;
         let held = held.map_err(|error| RelayFailure::Backend {
@@ -225,7 +256,7 @@ impl Session {
             sent: Sent::Packets,
         })?;
         let error = ErrPacket::decode(&held).ok().filter(|_| end.kind == EndKind::Err);
-        Ok(Forwarded { end, held: Some(held), error })
+        Ok(Forwarded { end, held: Some(held), error, warnings: None })
     }
 
     /// The same for one of several results, whose packets get numbers of their own.
@@ -244,7 +275,7 @@ impl Session {
         self.killed(connection, killing).await;
         let (end, payload) = relayed?;
         let error = ErrPacket::decode(&payload).ok().filter(|_| end.kind == EndKind::Err);
-        Ok(Forwarded { end, held: Some(payload), error })
+        Ok(Forwarded { end, held: Some(payload), error, warnings: None })
     }
 
     /// Waits for a kill that is on its way: it must not meet the connection's next statement.
@@ -277,7 +308,9 @@ impl Session {
             self.send_end(&connection, run, &end, &payload).await?;
         }
         self.note_result(run.insert_id, &end);
-        if end.warnings > 0 && !failed {
+        if let Some(warnings) = forwarded.warnings {
+            self.diagnostics.extend(warnings);
+        } else if end.warnings > 0 && !failed {
             Box::pin(self.fetch_warnings(&mut connection, end.warnings)).await;
         }
         if run.traits.pins_session {
@@ -318,6 +351,10 @@ impl Session {
             }
             if run.position == Position::MoreFollow {
                 ok.status = ok.status | Status::MORE_RESULTS;
+            }
+            if run.held {
+                // Its transaction is over by now.
+                ok.status = ok.status.without(Status::IN_TRANS);
             }
             let capabilities = self.client.capabilities;
             self.client.connection.queue_with(|out| match rows {
@@ -366,6 +403,14 @@ impl Session {
                 self.diagnostics.count_only(count);
             }
         }
+    }
+}
+
+/// What follows when a response broke off: an error, if the client can still be told.
+fn broken_off(sent: Sent, failure: Failure) -> Failure {
+    match sent {
+        Sent::Nothing | Sent::Packets => failure,
+        Sent::Broken => Failure::Client(crate::session::client::ClientLost::ResultBroken),
     }
 }
 

@@ -1,105 +1,186 @@
-//! `Write` plans: one statement's parts on several shards, outside a transaction. They
-//! are not atomic yet, and a warning says so.
+//! `Write` plans: one statement's parts on several shards, all or none of them. Outside a
+//! transaction the statement is one of its own.
 
 use crate::{
     backend::PooledConnection,
-    error::SqlError,
     session::{
         Position, Session,
         branches::{Entry, WatchFailure},
-        diagnostics::{Level, NOT_ATOMIC, add_infos},
+        diagnostics::add_infos,
         failure::{BackendFailure, Failure},
-        transaction::Access,
+        transaction::{Access, Chain, Verb, rollback_to_sql, savepoint_sql},
     },
 };
 use bytes::Bytes;
+use shardline_model::catalog::Catalog;
 use shardline_router::plan::{Affected, InsertId, Write};
 use shardline_wire::{OkPacket, Status, command::Command};
+use std::sync::Arc;
+
+/// What a statement inside a transaction is undone to when one of its parts fails.
+const SAVEPOINT: &str = "_shardline_statement";
 
 /// A part that was sent.
-struct Running {
+struct Running<'a> {
+    sql: &'a [u8],
     connection: PooledConnection,
     entry: Entry,
 }
 
-/// What became of the parts.
-#[derive(Default)]
-struct Results {
-    done: Vec<(String, OkPacket)>,
-    failed: Option<(String, SqlError)>,
-    failed_count: usize,
+/// A part that was answered, or could not be sent.
+struct Answered<'a> {
+    sql: &'a [u8],
+    connection: PooledConnection,
+    answer: Result<OkPacket, BackendFailure>,
 }
 
 impl Session {
-    /// Runs a write on its shards and answers with one OK packet.
+    /// Runs a write on its shards and answers with one OK packet. The catalog is given up
+    /// before the commit, which takes a newer one.
     pub(crate) async fn run_write(
         &mut self,
         plan: &Write,
         position: Position,
+        catalog: Arc<Catalog>,
     ) -> Result<(), Failure> {
-        if self.transaction.is_transactional() {
-            return Err(SqlError::scattered_write_in_transaction(&plan.reason).into());
+        let own = !self.transaction.is_transactional();
+        if own {
+            self.transaction.begin_statement();
         }
+        let written = self.write_parts(plan, own).await;
+        drop(catalog);
+        if own {
+            let verb = if written.is_ok() { Verb::Commit } else { Verb::Rollback };
+            let finish = self.transaction.finish(verb, Chain::No);
+            let finished = self.finish(finish).await;
+            // What went wrong first is what the client is told.
+            let done = written?;
+            finished?;
+            return self.answer_write(plan, &done, position);
+        }
+        let done = written?;
+        self.answer_write(plan, &done, position)
+    }
+
+    /// Runs the parts. When one fails, what the others did is undone; `own`: by the end of
+    /// the statement's own transaction.
+    async fn write_parts(&mut self, plan: &Write, own: bool) -> Result<Vec<OkPacket>, Failure> {
         let mut parts: Vec<_> = plan.parts.iter().collect();
         // Every statement takes its connections in the same order, so that two of them
         // cannot wait for each other's.
         parts.sort_by_key(|part| part.shard);
         let mut connections = Vec::with_capacity(parts.len());
         for part in &parts {
-            connections.push(self.connection(part.shard).await?);
-        }
-        let mut running = Vec::with_capacity(parts.len());
-        let mut results = Results::default();
-        for (part, mut connection) in parts.iter().zip(connections) {
-            let name = connection.shard_name().to_string();
-            let sent = async {
-                let entry = self.queue_entry(&mut connection, Access::Write).await?;
-                connection
-                    .response_begins()
-                    .queue_with(|out| Command::Query(&part.sql).encode(out));
-                connection.flush().await?;
-                Ok::<_, BackendFailure>(entry)
-            };
-            match sent.await {
-                Ok(entry) => running.push(Running { connection, entry }),
-                Err(failure) => results.fail(name, failure),
-            }
-        }
-        for mut part in running {
-            let name = part.connection.shard_name().to_string();
-            let entered = self.read_entry(&mut part.connection, part.entry).await;
-            if let Err(failure) = entered {
-                results.fail(name, failure);
-                continue;
-            }
-            match self.read_ok_watched(&mut part.connection).await {
-                Ok(Ok(ok)) => {
-                    // The copies of a broadcast table all warn of the same.
-                    let first = results.done.is_empty();
-                    if ok.warnings > 0 && (first || plan.affected == Affected::Sum) {
-                        self.fetch_warnings(&mut part.connection, ok.warnings).await;
-                    }
-                    results.done.push((name, ok));
+            match self.connection(part.shard).await {
+                Ok(connection) => connections.push(connection),
+                Err(failure) => {
+                    connections.into_iter().for_each(|idle| self.hold_or_release(idle));
+                    return Err(failure);
                 }
-                Ok(Err(error)) => results.fail(name, BackendFailure::Told(error)),
-                Err(WatchFailure::Backend(failure)) => results.fail(name, failure),
-                Err(WatchFailure::Client(lost)) => return Err(lost.into()),
             }
         }
-        self.answer_write(plan, results, position).await
+        let (mut running, mut answered) = (Vec::new(), Vec::new());
+        for (part, mut connection) in parts.iter().zip(connections) {
+            match self.send_write(&mut connection, &part.sql, own).await {
+                Ok(entry) => running.push(Running { sql: &part.sql, connection, entry }),
+                Err(failure) => {
+                    answered.push(Answered { sql: &part.sql, connection, answer: Err(failure) });
+                }
+            }
+        }
+        let mut noted = false;
+        for Running { sql, mut connection, entry } in running {
+            let answer = match self.read_entry(&mut connection, entry).await {
+                Err(failure) => Err(failure),
+                Ok(()) => match self.read_ok_watched(&mut connection).await {
+                    Ok(Ok(ok)) => Ok(ok),
+                    Ok(Err(error)) => Err(BackendFailure::Told(error)),
+                    Err(WatchFailure::Backend(failure)) => Err(failure),
+                    Err(WatchFailure::Client(lost)) => return Err(lost.into()),
+                },
+            };
+            if let Ok(ok) = &answer
+                && ok.warnings > 0
+                // The copies of a broadcast table all warn of the same.
+                && (!noted || plan.affected == Affected::Sum)
+            {
+                noted = true;
+                self.fetch_warnings(&mut connection, ok.warnings).await;
+            }
+            answered.push(Answered { sql, connection, answer });
+        }
+        self.settle_parts(answered, own).await
     }
 
-    async fn answer_write(
+    async fn send_write(
+        &mut self,
+        connection: &mut PooledConnection,
+        sql: &[u8],
+        own: bool,
+    ) -> Result<Entry, BackendFailure> {
+        let mut entry = self.queue_entry(connection, Access::Write).await?;
+        if !own {
+            self.queue_before(connection, &mut entry, &savepoint_sql(SAVEPOINT));
+        }
+        connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
+        connection.flush().await?;
+        Ok(entry)
+    }
+
+    /// Gives the connections back to the transaction. Those whose part succeeded come first:
+    /// a failed one may end the transaction, and then it must know them.
+    async fn settle_parts(
+        &mut self,
+        mut answered: Vec<Answered<'_>>,
+        own: bool,
+    ) -> Result<Vec<OkPacket>, Failure> {
+        answered.sort_by_key(|part| match part.answer {
+            Ok(_) => 0,
+            Err(BackendFailure::Told(_)) => 1,
+            Err(BackendFailure::Lost(_)) => 2,
+        });
+        let failed = answered.iter().any(|part| part.answer.is_err());
+        let (mut done, mut outcome) = (Vec::with_capacity(answered.len()), Ok(()));
+        for Answered { sql, mut connection, answer } in answered {
+            let shard = connection.shard();
+            let left = match answer {
+                Ok(_) if failed && !own => {
+                    match connection.query_ok(&rollback_to_sql(SAVEPOINT)).await {
+                        Ok(_) => self.leave(connection, Access::Read, false).await,
+                        Err(error) => {
+                            connection.poison();
+                            Err(self.lost(shard, Access::Write, error).await)
+                        }
+                    }
+                }
+                Ok(ok) => {
+                    let wrote = may_have_written(sql, &ok);
+                    let access = if wrote { Access::Write } else { Access::Read };
+                    done.push(ok);
+                    self.leave(connection, access, false).await
+                }
+                Err(BackendFailure::Told(error)) => {
+                    let left = self.leave(connection, Access::Read, true).await;
+                    Err(left.err().unwrap_or_else(|| error.into()))
+                }
+                Err(lost) => {
+                    connection.poison();
+                    drop(connection);
+                    Err(self.lost(shard, Access::Write, lost).await)
+                }
+            };
+            outcome = outcome.and(left);
+        }
+        outcome.map(|()| done)
+    }
+
+    fn answer_write(
         &mut self,
         plan: &Write,
-        results: Results,
+        done: &[OkPacket],
         position: Position,
     ) -> Result<(), Failure> {
-        if results.failed.is_some() {
-            return Err(results.into_error().into());
-        }
-        let shards = results.done.len();
-        let packets = || results.done.iter().map(|(_, ok)| ok);
+        let packets = || done.iter();
         let affected_rows = match plan.affected {
             Affected::Sum => packets().map(|ok| ok.affected_rows).sum(),
             Affected::Copies => packets().map(|ok| ok.affected_rows).max().unwrap_or(0),
@@ -123,14 +204,6 @@ impl Session {
             InsertId::Generated(_) => 0,
             InsertId::Explicit { shown, .. } => shown,
         };
-        if shards > 1 {
-            let text = format!(
-                "SL{NOT_ATOMIC} the statement wrote on {shards} shards ({}); a failure between \
-                 them would leave it done in part",
-                plan.reason
-            );
-            self.diagnostics.push(Level::Warning, NOT_ATOMIC, text);
-        }
         self.values.row_count = affected_rows as i64;
         if matches!(plan.insert_id, InsertId::Generated(_) | InsertId::FromServer)
             && last_insert_id > 0
@@ -184,32 +257,9 @@ fn info_of_rows(ok: &OkPacket, updates: bool) -> Bytes {
     format!("Records: 1  Duplicates: {duplicates}  Warnings: {}", ok.warnings).into()
 }
 
-impl Results {
-    fn fail(&mut self, name: String, failure: BackendFailure) {
-        let error = match failure {
-            BackendFailure::Told(error) => error,
-            BackendFailure::Lost(reason) => SqlError::shard_lost(&name, &reason, true),
-        };
-        self.failed_count += 1;
-        if self.failed.is_none() {
-            self.failed = Some((name, error));
-        }
-    }
-
-    /// The first error, with what the other shards have done.
-    fn into_error(self) -> SqlError {
-        let names: Vec<_> = self.done.iter().map(|(name, _)| name.as_str()).collect();
-        let done = if names.is_empty() {
-            "no other shard has changed anything".to_owned()
-        } else {
-            format!(
-                "already done on {}, as writes over several shards are not atomic yet",
-                names.join(", ")
-            )
-        };
-        match self.failed {
-            Some((name, error)) => error.on_shard(&name, &done),
-            None => SqlError::internal("a write failed without an error"),
-        }
-    }
+/// Whether the statement can have changed a row: an UPDATE or DELETE that found none has not.
+fn may_have_written(sql: &[u8], ok: &OkPacket) -> bool {
+    let deletes = sql.get(..6).is_some_and(|verb| verb.eq_ignore_ascii_case(b"DELETE"));
+    let found_none = deletes || ok.info.starts_with(b"Rows matched: 0 ");
+    ok.affected_rows > 0 || ok.warnings > 0 || !found_none
 }

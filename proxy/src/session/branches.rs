@@ -141,6 +141,17 @@ impl Session {
         Ok(Entry { preamble: preamble.len() })
     }
 
+    /// Queues one more statement before the client's.
+    pub(crate) fn queue_before(
+        &mut self,
+        connection: &mut BackendConnection,
+        entry: &mut Entry,
+        sql: &[u8],
+    ) {
+        connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
+        entry.preamble += 1;
+    }
+
     /// Reads the answers to what [`Session::queue_entry`] queued. The statement's own
     /// answer is next.
     pub(crate) async fn read_entry(
@@ -241,7 +252,6 @@ impl Session {
         if self.branches.pinned == Some(shard) {
             self.branches.pinned = None;
         }
-        let in_transaction = self.transaction.is_open();
         match self.transaction.lost(shard) {
             Some(finish) => {
                 // Rolling back what is left: a failure there closes the connection, which
@@ -250,7 +260,7 @@ impl Session {
                 SqlError::transaction_lost(&name, &reason).into()
             }
             // The branch had only just been sent its BEGIN: nothing of it was committed.
-            None if in_transaction && self.transaction.is_explicit() => {
+            None if self.transaction.is_explicit() => {
                 let finish = self.transaction.finish(Verb::Rollback, super::transaction::Chain::No);
                 let _ = self.finish(finish).await;
                 SqlError::transaction_lost(&name, &reason).into()
@@ -259,11 +269,20 @@ impl Session {
         }
     }
 
-    /// COMMIT or ROLLBACK on all branches, at once; the written one decides the answer.
+    /// COMMIT or ROLLBACK on all branches; the written ones decide the answer.
     pub(crate) async fn finish(&mut self, finish: Finish) -> Result<(), Failure> {
+        let written = std::mem::take(&mut self.written);
+        match finish.verb {
+            Verb::Commit => Box::pin(self.commit(finish, written)).await,
+            Verb::Rollback => self.finish_plainly(&finish).await,
+        }
+    }
+
+    /// COMMIT or ROLLBACK on all branches, at once.
+    pub(super) async fn finish_plainly(&mut self, finish: &Finish) -> Result<(), Failure> {
         let mut sent: SmallVec<[PooledConnection; 4]> = SmallVec::new();
         let mut outcome = Ok(());
-        for shard in finish.readers.iter().copied().chain(finish.writer) {
+        for shard in finish.readers.iter().chain(&finish.writers).copied() {
             let Some(mut connection) = self.branches.take(shard) else { continue };
             let sql = finish.verb.sql();
             connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
@@ -271,7 +290,7 @@ impl Session {
             match flushed {
                 Ok(()) => sent.push(connection),
                 Err(error) => {
-                    outcome = outcome.and(self.finish_error(&finish, shard, error));
+                    outcome = outcome.and(self.finish_error(finish, shard, error));
                 }
             }
         }
@@ -285,11 +304,11 @@ impl Session {
                 }
                 Ok(Err(error)) => {
                     connection.poison();
-                    if finish.writer == Some(shard) {
+                    if finish.writers.contains(&shard) {
                         outcome = Err(error.into());
                     }
                 }
-                Err(error) => outcome = outcome.and(self.finish_error(&finish, shard, error)),
+                Err(error) => outcome = outcome.and(self.finish_error(finish, shard, error)),
             }
         }
         outcome
@@ -308,7 +327,7 @@ impl Session {
             BackendFailure::Lost(reason) => reason,
         };
         match finish.verb {
-            Verb::Commit if finish.writer == Some(shard) => {
+            Verb::Commit if finish.writers.contains(&shard) => {
                 Err(SqlError::commit_unknown(&self.shard_name(shard), &reason).into())
             }
             Verb::Commit | Verb::Rollback => Ok(()),

@@ -8,8 +8,6 @@ use bytes::Bytes;
 pub(crate) const WARNINGS_SQL: &[u8] = b"SHOW WARNINGS";
 /// Conditions kept for one statement, as `max_error_count` of the servers.
 const CONDITIONS_MAX: usize = 64;
-/// The number of the note that a write over several shards is not atomic.
-pub(crate) const NOT_ATOMIC: u16 = 9103;
 
 /// How grave a condition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

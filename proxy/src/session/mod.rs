@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod branches;
 pub(crate) mod client;
 mod commands;
+mod commit;
 mod ddl;
 pub(crate) mod diagnostics;
 pub(crate) mod failure;
@@ -22,12 +23,15 @@ pub(crate) mod shared;
 mod short;
 mod show;
 pub mod transaction;
+mod transactions;
+pub(crate) mod written;
 
 use crate::{
     backend::{ConnClass, Wanted},
     error::SqlError,
     registry::{Kill, Registration},
     state::SessionState,
+    txn::xid::Xid,
     worker::Seat,
 };
 use client::{Client, ClientLost};
@@ -53,6 +57,7 @@ use std::{
     time::{Duration, Instant},
 };
 use transaction::Transaction;
+use written::Written;
 
 /// What ends the wait for a command.
 enum Event {
@@ -92,6 +97,10 @@ pub(crate) struct Session {
     settings: Settings,
     pub(crate) transaction: Transaction,
     pub(crate) branches: branches::Branches,
+    /// What the open transaction has written.
+    pub(crate) written: Written,
+    /// Its last commit on several shards.
+    last_xid: Option<Xid>,
     statements: Statements,
     /// LAST_INSERT_ID() and its kin.
     pub(crate) values: SessionValues,
@@ -137,6 +146,8 @@ impl Session {
             settings: Settings::default(),
             transaction: Transaction::default(),
             branches: branches::Branches::default(),
+            written: Written::default(),
+            last_xid: None,
             statements,
             values: SessionValues {
                 connection_id: registration.id.into(),

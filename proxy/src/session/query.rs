@@ -1,6 +1,13 @@
 //! Statements: planned on one snapshot of the catalog and handed to what runs them.
 
-use super::{Position, Session, answer::Protocol, failure::Failure, prepared::Known};
+use super::{
+    Position, Session,
+    answer::Protocol,
+    commit::is_guarded,
+    failure::Failure,
+    prepared::Known,
+    written::{Note, Written},
+};
 use crate::{
     error::{SqlError, number},
     execute::{
@@ -21,6 +28,7 @@ use shardline_router::{
     template::{BindError, BindInput, Template},
     view::SessionView,
 };
+use smallvec::SmallVec;
 use std::{future::poll_fn, ops::Range, sync::Arc, time::Instant};
 
 /// A server's word for a statement that it runs but does not prepare.
@@ -53,7 +61,13 @@ impl<'a> Statement<'a> {
 /// A statement's plan, and the snapshot that it was made from and is run on.
 pub(super) struct Planned {
     pub(super) catalog: Arc<Catalog>,
-    pub(super) plan: Result<Plan, Unplanned>,
+    pub(super) plan: Result<Noted, Unplanned>,
+}
+
+/// A plan, and what of it concerns transactions over several shards.
+pub(super) struct Noted {
+    pub(super) plan: Plan,
+    pub(super) note: Option<Note>,
 }
 
 /// Why there is no plan.
@@ -101,8 +115,8 @@ impl Session {
     ) -> Result<(), Failure> {
         self.shared.check_lease(now)?;
         let planned = self.planned(&statement, known);
-        if let Ok(Plan::Single(single)) = &planned.plan
-            && let Some(mut running) = self.begin_short(single, &statement)
+        if let Ok(Noted { plan: Plan::Single(single), note }) = &planned.plan
+            && let Some(mut running) = self.begin_short(single, note.as_ref(), &statement)
         {
             let quick = poll_fn(|cx| self.poll_short(&mut running, cx)).await;
             if let Quick::Ended = quick
@@ -120,11 +134,14 @@ impl Session {
     fn planned(&mut self, statement: &Statement<'_>, known: Option<&mut Option<Known>>) -> Planned {
         let catalog = self.catalog();
         let plan = self.plan(statement, known, &catalog);
-        let about_last = matches!(&plan, Ok(Plan::Session(SessionStatement::ShowWarnings { .. })));
+        let about_last = matches!(
+            &plan,
+            Ok(Noted { plan: Plan::Session(SessionStatement::ShowWarnings { .. }), .. })
+        );
         if !about_last {
             self.diagnostics.clear();
         }
-        if let Ok(plan) = &plan {
+        if let Ok(Noted { plan, .. }) = &plan {
             self.shared.metrics.planned(plan);
         }
         Planned { catalog, plan }
@@ -142,8 +159,8 @@ impl Session {
             }
             plan => plan,
         };
-        let plan = match plan {
-            Ok(plan) => plan,
+        let Noted { plan, note } = match plan {
+            Ok(noted) => noted,
             Err(Unplanned::Refused(error)) => {
                 return Err(self.refusal(error, statement.sql, &catalog).await);
             }
@@ -153,13 +170,18 @@ impl Session {
             }
         };
         match plan {
-            Plan::Single(single) => self.single(&single, statement, &catalog).await,
+            Plan::Single(single) => self.single(&single, statement, note, catalog).await,
             Plan::Scatter(scatter) => {
                 self.run_scatter(&scatter, statement.protocol, statement.position).await
             }
-            Plan::Write(write) => self.write(&write, statement).await,
-            Plan::Ddl(ddl) => self.ddl(&ddl, statement.position).await,
+            Plan::Write(write) => self.write(&write, statement, note, catalog).await,
+            Plan::Ddl(ddl) => {
+                // What it commits must not wait for this statement's own catalog.
+                drop(catalog);
+                self.ddl(&ddl, statement.position).await
+            }
             Plan::Session(session) => {
+                drop(catalog);
                 let (protocol, position) = (statement.protocol, statement.position);
                 self.session_statement(session, statement.sql, protocol, position).await
             }
@@ -215,7 +237,7 @@ impl Session {
         statement: &Statement<'_>,
         known: Option<&mut Option<Known>>,
         catalog: &Arc<Catalog>,
-    ) -> Result<Plan, Unplanned> {
+    ) -> Result<Noted, Unplanned> {
         let view = SessionView {
             database: self.state.database(),
             sql_mode: self.mode,
@@ -254,7 +276,10 @@ impl Session {
         };
         loop {
             match template.bind(&input) {
-                Ok(plan) => return Ok(plan),
+                Ok(plan) => {
+                    let note = self.note(template, &input, &plan);
+                    return Ok(Noted { plan, note });
+                }
                 Err(BindError::Refused(refusal)) => return Err(refused(refusal)),
                 Err(BindError::NeedsIds { table, count }) => {
                     let ids = self.shared.sequences.take_now(table, count);
@@ -273,7 +298,7 @@ impl Session {
         catalog: &Arc<Catalog>,
         table: TableId,
         count: u64,
-    ) -> Result<Plan, Unplanned> {
+    ) -> Result<Noted, Unplanned> {
         let ids = self.shared.sequences.take(table, count).await.map_err(Unplanned::Refused)?;
         let mut scratch = Scratch::new();
         let template = self.template(statement.sql, catalog, &mut scratch);
@@ -285,39 +310,44 @@ impl Session {
             catalog,
             ids: Some(ids),
         };
-        let plan =
-            template.map_err(Unplanned::Refused)?.bind(&input).map_err(|error| match error {
-                BindError::Refused(refusal) => refused(refusal),
-                BindError::NeedsIds { table, count } => Unplanned::NeedsIds { table, count },
-            })?;
+        let template = template.map_err(Unplanned::Refused)?;
+        let plan = template.bind(&input).map_err(|error| match error {
+            BindError::Refused(refusal) => refused(refusal),
+            BindError::NeedsIds { table, count } => Unplanned::NeedsIds { table, count },
+        })?;
         self.shared.metrics.planned(&plan);
-        Ok(plan)
+        let note = self.note(&template, &input, &plan);
+        Ok(Noted { plan, note })
     }
 
     async fn single(
         &mut self,
         single: &Single,
         statement: Statement<'_>,
-        catalog: &Catalog,
+        note: Option<Note>,
+        catalog: Arc<Catalog>,
     ) -> Result<(), Failure> {
         if let InsertId::Explicit { high, table, .. } = single.insert_id {
             self.advance(table, high).await?;
         }
-        let run = |shard| single_run(single, shard, &statement);
-        match single.target {
-            Target::Shard(shard) => self.run_single(run(shard)).await,
-            Target::Any => {
-                let mut candidates = self.any_shards(catalog).into_iter().peekable();
-                while let Some(shard) = candidates.next() {
-                    match self.run_single(run(shard)).await {
-                        Err(Failure::Sql(error))
-                            if error.is_unreachable_shard() && candidates.peek().is_some() => {}
-                        outcome => return outcome,
-                    }
-                }
-                Err(SqlError::no_shards().into())
+        // Only writes are waited for before an older catalog counts as given up.
+        let (candidates, _held): (SmallVec<[ShardId; 4]>, _) = match single.target {
+            Target::Shard(shard) if single.traits.writes => {
+                (SmallVec::from_slice(&[shard]), Some(catalog))
+            }
+            Target::Shard(shard) => (SmallVec::from_slice(&[shard]), None),
+            Target::Any => (self.any_shards(&catalog), None),
+        };
+        let mut candidates = candidates.into_iter().peekable();
+        while let Some(shard) = candidates.next() {
+            let run = single_run(single, shard, &statement);
+            match self.run_noted(run, note.as_ref()).await {
+                Err(Failure::Sql(error))
+                    if error.is_unreachable_shard() && candidates.peek().is_some() => {}
+                outcome => return outcome,
             }
         }
+        Err(SqlError::no_shards().into())
     }
 
     async fn advance(&self, table: TableId, high: u64) -> Result<(), Failure> {
@@ -329,11 +359,11 @@ impl Session {
 
     /// The shards that may run a statement that any shard can run, best first: a session
     /// stays with one shard, so that its state is applied there already.
-    pub(super) fn any_shards(&self, catalog: &Catalog) -> Vec<ShardId> {
+    pub(super) fn any_shards(&self, catalog: &Catalog) -> SmallVec<[ShardId; 4]> {
         if let Some(shard) = self.branches.pinned().or_else(|| self.transaction.preferred()) {
-            return vec![shard];
+            return SmallVec::from_slice(&[shard]);
         }
-        let mut shards: Vec<_> = catalog.shards.keys().copied().collect();
+        let mut shards: SmallVec<[ShardId; 4]> = catalog.shards.keys().copied().collect();
         if !shards.is_empty() {
             let first = self.registration.id as usize % shards.len();
             shards.rotate_left(first);
@@ -341,12 +371,22 @@ impl Session {
         shards
     }
 
-    async fn write(&mut self, write: &Write, statement: Statement<'_>) -> Result<(), Failure> {
+    async fn write(
+        &mut self,
+        write: &Write,
+        statement: Statement<'_>,
+        note: Option<Note>,
+        catalog: Arc<Catalog>,
+    ) -> Result<(), Failure> {
         if let InsertId::Explicit { high, table, .. } = write.insert_id {
             self.advance(table, high).await?;
         }
         let [part] = write.parts.as_slice() else {
-            return Box::pin(self.run_write(write, statement.position)).await;
+            let noted = note.unwrap_or_default();
+            for part in &write.parts {
+                self.written.note(part.shard, &noted)?;
+            }
+            return Box::pin(self.run_write(write, statement.position, catalog)).await;
         };
         let traits = Traits { writes: true, ..Traits::default() };
         let run = SingleRun {
@@ -355,8 +395,55 @@ impl Session {
             traits,
             insert_id: write.insert_id,
             position: statement.position,
+            held: false,
         };
-        self.run_single(run).await
+        self.run_noted(run, note.as_ref()).await
+    }
+
+    /// What is to be noted of a statement that writes or locks rows, or checked before it
+    /// commits by itself. Most have nothing: no transaction is open and no guard is up.
+    fn note(&self, template: &Template, input: &BindInput<'_>, plan: &Plan) -> Option<Note> {
+        let traits = template.traits();
+        if !traits.writes && !traits.locks {
+            return None;
+        }
+        let databases = template.touched_databases();
+        let (one, several) = match plan {
+            Plan::Single(Single { target: Target::Shard(shard), .. }) => (Some(*shard), false),
+            Plan::Write(write) => match write.parts.as_slice() {
+                [part] => (Some(part.shard), false),
+                _ => (None, true),
+            },
+            Plan::Single(Single { target: Target::Any, .. })
+            | Plan::Scatter(_)
+            | Plan::Ddl(_)
+            | Plan::Session(_)
+            | Plan::Refuse(_) => (None, false),
+        };
+        let spreads = self.transaction.is_spread()
+            || one.is_some_and(|shard| self.transaction.spreads_to(shard));
+        let wanted = several || spreads || is_guarded(input.catalog, databases);
+        if !wanted && !self.transaction.is_transactional() {
+            return None;
+        }
+        let touches = wanted.then(|| template.touches(input));
+        Some(Note { databases: databases.into(), touches })
+    }
+
+    /// Runs a statement on one shard. What is noted of it is kept for COMMIT, or checked now.
+    async fn run_noted(&mut self, run: SingleRun<'_>, note: Option<&Note>) -> Result<(), Failure> {
+        let Some(note) = note else { return self.run_single(run).await };
+        if self.transaction.is_transactional() {
+            self.written.note(run.shard, note)?;
+            return self.run_single(run).await;
+        }
+        if !run.traits.writes {
+            return self.run_single(run).await;
+        }
+        let mut alone = Written::default();
+        alone.note(run.shard, note)?;
+        let check = alone.on(run.shard).check;
+        Box::pin(self.run_checked(SingleRun { held: true, ..run }, &check)).await
     }
 }
 
@@ -368,6 +455,7 @@ fn single_run<'a>(single: &'a Single, shard: ShardId, statement: &Statement<'a>)
         traits: single.traits,
         insert_id: single.insert_id,
         position: statement.position,
+        held: false,
     }
 }
 

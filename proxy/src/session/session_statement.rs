@@ -6,6 +6,7 @@ use super::{
     client::ClientLost,
     failure::Failure,
     transaction::{Chain, Verb, release_sql, rollback_to_sql, savepoint_sql},
+    transactions::{transaction_resolve_columns, transaction_status_columns},
 };
 use crate::{error::SqlError, registry::Kill};
 use shardline_router::plan::SessionStatement;
@@ -40,6 +41,7 @@ impl Session {
             }
             SessionStatement::RollbackTo { name } => {
                 self.transaction.rollback_to(&name)?;
+                self.written.keep(self.transaction.writers());
                 self.on_branches(&rollback_to_sql(&name)).await?;
             }
             SessionStatement::ReleaseSavepoint { name } => {
@@ -82,6 +84,18 @@ impl Session {
             }
             SessionStatement::ShowShards => {
                 let table = self.shards_table();
+                return self.answer_table(&table, protocol, position);
+            }
+            SessionStatement::ShowTransactions => {
+                let table = self.transactions_table();
+                return self.answer_table(&table, protocol, position);
+            }
+            SessionStatement::ShowTransactionStatus { xid } => {
+                let table = self.transaction_status_table(xid.as_deref()).await?;
+                return self.answer_table(&table, protocol, position);
+            }
+            SessionStatement::TransactionResolve { xid, choice, shard } => {
+                let table = self.resolve_transaction(&xid, choice, shard.as_deref()).await?;
                 return self.answer_table(&table, protocol, position);
             }
             SessionStatement::ExplainSharding { statement } => {
@@ -146,6 +160,9 @@ impl Session {
             }
             SessionStatement::ShowProcesslist { full } => self.processlist_table(*full).columns,
             SessionStatement::ShowShards => self.shards_table().columns,
+            SessionStatement::ShowTransactions => self.transactions_table().columns,
+            SessionStatement::ShowTransactionStatus { .. } => transaction_status_columns().columns,
+            SessionStatement::TransactionResolve { .. } => transaction_resolve_columns().columns,
             SessionStatement::ShowStatus { .. } => {
                 Table::of_text(&["Variable_name", "Value"]).columns
             }

@@ -21,6 +21,7 @@ use shardline_router::{
     router::Scratch,
     template::BindInput,
 };
+use smallvec::SmallVec;
 use std::time::Duration;
 
 /// Variables that are set together as [`Names`].
@@ -130,7 +131,7 @@ impl Session {
     async fn set_on_server(&mut self, server: &ServerPart) -> Result<(), Failure> {
         let catalog = self.catalog();
         let shards = match self.shard_of_values(server)? {
-            Some(shard) => vec![shard],
+            Some(shard) => SmallVec::from_slice(&[shard]),
             None => self.any_shards(&catalog),
         };
         let mut last = Err(SqlError::no_shards().into());

@@ -8,6 +8,7 @@ use super::{
     failure::{BackendFailure, Failure, server_error},
     query::{Statement, outgoing},
     transaction::{Access, Answer, Next},
+    written::Note,
 };
 use crate::{
     backend::PooledConnection,
@@ -49,6 +50,7 @@ impl Session {
     pub(super) fn begin_short(
         &mut self,
         single: &Single,
+        note: Option<&Note>,
         statement: &Statement<'_>,
     ) -> Option<Running> {
         let Target::Shard(shard) = single.target else { return None };
@@ -59,11 +61,16 @@ impl Session {
             && !traits.pins_session
             && matches!(single.insert_id, InsertId::None | InsertId::FromServer);
         let access = if traits.writes { Access::Write } else { Access::Read };
-        if !plain
-            || !self.transaction.is_entered(shard)
-            || self.transaction.admit(shard, access).is_err()
-        {
+        if !plain || !self.transaction.is_entered(shard) {
             return None;
+        }
+        if let Some(note) = note {
+            // Outside a transaction it is checked.
+            let kept =
+                self.transaction.is_transactional() && self.written.note(shard, note).is_ok();
+            if !kept {
+                return None;
+            }
         }
         let mut connection = match self.branches.take(shard) {
             Some(held) => held,

@@ -3,8 +3,8 @@
 //! No I/O: `session/branches.rs` drives it.
 //!
 //! BEGIN is lazy. A shard becomes a *branch* when the first statement reaches it; the
-//! BEGIN and the savepoints set so far travel in front of that statement. One shard may
-//! be written in one transaction.
+//! BEGIN and the savepoints set so far travel in front of that statement. A transaction that
+//! has written on several shards is committed by `session/commit.rs`.
 
 use crate::error::SqlError;
 use shardline_model::id::ShardId;
@@ -35,15 +35,18 @@ struct Open {
     consistent_snapshot: bool,
     characteristics: Characteristics,
     savepoints: Vec<Savepoint>,
+    /// The transaction of one statement alone: the client does not know of it.
+    of_statement: bool,
     branches: SmallVec<[ShardId; 4]>,
-    writer: Option<ShardId>,
+    /// Those that were written, in the order of their first write.
+    writers: SmallVec<[ShardId; 4]>,
 }
 
 #[derive(Debug)]
 struct Savepoint {
     name: String,
-    /// The shard that had been written when it was set.
-    writer: Option<ShardId>,
+    /// How many shards had been written when it was set.
+    writers: usize,
 }
 
 /// What a statement does to the shards it runs on.
@@ -83,8 +86,9 @@ pub struct Finish {
     pub verb: Verb,
     /// Branches that were only read.
     pub readers: SmallVec<[ShardId; 4]>,
-    /// The branch that was written: its answer is the client's.
-    pub writer: Option<ShardId>,
+    /// Branches that were written, in the order of their first write. With one of them, its
+    /// answer is the client's.
+    pub writers: SmallVec<[ShardId; 4]>,
 }
 
 /// The two ends of a transaction.
@@ -120,7 +124,9 @@ impl Transaction {
 
     /// Whether the client is told that a transaction is open.
     pub fn is_open(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.explicit || !open.branches.is_empty())
+        self.open
+            .as_ref()
+            .is_some_and(|open| !open.of_statement && (open.explicit || !open.branches.is_empty()))
     }
 
     /// Whether the open transaction was begun READ ONLY.
@@ -155,21 +161,35 @@ impl Transaction {
     /// anywhere goes.
     pub fn preferred(&self) -> Option<ShardId> {
         let open = self.open.as_ref()?;
-        open.writer.or_else(|| open.branches.first().copied())
+        open.writers.first().or_else(|| open.branches.first()).copied()
     }
 
-    /// Whether a statement on one shard may run now.
-    ///
-    /// # Errors
-    /// A second shard would be written.
-    pub fn admit(&self, shard: ShardId, access: Access) -> Result<(), SqlError> {
-        let writer = self.open.as_ref().and_then(|open| open.writer);
-        match (access, writer) {
-            (Access::Write, Some(writer)) if writer != shard => {
-                Err(SqlError::second_shard_written(writer, shard))
-            }
-            (Access::Read | Access::Write, _) => Ok(()),
-        }
+    /// Whether a write on the shard makes the transaction one of several shards.
+    pub fn spreads_to(&self, shard: ShardId) -> bool {
+        let writers = self.open.as_ref().map(|open| &open.writers);
+        writers.is_some_and(|writers| !writers.is_empty() && !writers.contains(&shard))
+    }
+
+    /// Whether it has written on several shards.
+    pub fn is_spread(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.writers.len() > 1)
+    }
+
+    /// The shards that were written, in the order of their first write.
+    pub fn writers(&self) -> &[ShardId] {
+        self.open.as_ref().map(|open| open.writers.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the next transaction was asked to be SERIALIZABLE.
+    pub fn next_is_serializable(&self) -> bool {
+        self.next.isolation.as_deref().is_some_and(|level| level.ends_with("SERIALIZABLE"))
+    }
+
+    /// A transaction for one statement that writes on several shards.
+    pub fn begin_statement(&mut self) {
+        let characteristics = std::mem::take(&mut self.next);
+        let open = Open { explicit: true, of_statement: true, characteristics, ..Open::default() };
+        self.open = Some(open);
     }
 
     /// Whether nothing has to be sent on the shard's connection before the next statement.
@@ -214,8 +234,8 @@ impl Transaction {
             if !open.branches.contains(&shard) {
                 open.branches.push(shard);
             }
-            if access == Access::Write && open.writer.is_none() {
-                open.writer = Some(shard);
+            if access == Access::Write && !open.writers.contains(&shard) {
+                open.writers.push(shard);
             }
             return Next::Hold;
         }
@@ -223,9 +243,7 @@ impl Transaction {
             return Next::Release;
         }
         open.branches.retain(|branch| *branch != shard);
-        if open.writer == Some(shard) {
-            open.writer = None;
-        }
+        open.writers.retain(|writer| *writer != shard);
         let verb = if answer.failed { Verb::Rollback } else { Verb::Commit };
         Next::Ended(self.finish(verb, Chain::No))
     }
@@ -238,7 +256,7 @@ impl Transaction {
         }
         let mut finish = self.finish(Verb::Rollback, Chain::No);
         finish.readers.retain(|branch| *branch != shard);
-        finish.writer = finish.writer.filter(|writer| *writer != shard);
+        finish.writers.retain(|writer| *writer != shard);
         Some(finish)
     }
 
@@ -262,9 +280,9 @@ impl Transaction {
             let characteristics = open.characteristics;
             self.open = Some(Open { explicit: true, characteristics, ..Open::default() });
         }
-        let readers =
-            open.branches.iter().copied().filter(|shard| open.writer != Some(*shard)).collect();
-        Finish { verb, readers, writer: open.writer }
+        let Open { branches, writers, .. } = open;
+        let readers = branches.into_iter().filter(|shard| !writers.contains(shard)).collect();
+        Finish { verb, readers, writers }
     }
 
     /// `SET autocommit`: turning it on commits what is open.
@@ -313,7 +331,7 @@ impl Transaction {
                 "RELEASE SAVEPOINT what is no longer needed",
             ));
         }
-        open.savepoints.push(Savepoint { name: name.to_owned(), writer: open.writer });
+        open.savepoints.push(Savepoint { name: name.to_owned(), writers: open.writers.len() });
         Ok(true)
     }
 
@@ -324,7 +342,7 @@ impl Transaction {
     pub fn rollback_to(&mut self, name: &str) -> Result<(), SqlError> {
         let (open, at) = self.find_savepoint(name)?;
         open.savepoints.truncate(at + 1);
-        open.writer = open.savepoints[at].writer;
+        open.writers.truncate(open.savepoints[at].writers);
         Ok(())
     }
 
@@ -456,13 +474,27 @@ mod tests {
     }
 
     #[test]
-    fn a_second_written_shard_is_refused_and_the_first_goes_on() {
+    fn a_second_written_shard_makes_it_a_distributed_one() {
         let mut transaction = Transaction::default();
         transaction.begin(false, false);
+        assert!(!transaction.spreads_to(S1));
         transaction.answered(S1, Access::Write, INSIDE);
-        assert_eq!(transaction.admit(S2, Access::Write).unwrap_err().number, 1235);
-        assert!(transaction.admit(S2, Access::Read).is_ok());
-        assert!(transaction.admit(S1, Access::Write).is_ok());
+        assert!(transaction.spreads_to(S2) && !transaction.spreads_to(S1));
+        transaction.answered(S2, Access::Write, INSIDE);
+        let finish = transaction.finish(Verb::Commit, Chain::No);
+        assert_eq!(finish.writers.as_slice(), [S1, S2]);
+    }
+
+    #[test]
+    fn a_statements_own_transaction_is_not_the_clients() {
+        let mut transaction = Transaction::default();
+        transaction.set_next("READ WRITE").unwrap();
+        transaction.begin_statement();
+        assert!(!transaction.is_open() && transaction.is_transactional());
+        assert_eq!(preamble(&transaction, S1), ["START TRANSACTION READ WRITE"]);
+        transaction.answered(S1, Access::Write, INSIDE);
+        transaction.finish(Verb::Commit, Chain::No);
+        assert!(!transaction.is_transactional());
     }
 
     #[test]
@@ -472,7 +504,7 @@ mod tests {
         transaction.savepoint("a").unwrap();
         transaction.answered(S1, Access::Write, INSIDE);
         transaction.rollback_to("a").unwrap();
-        assert!(transaction.admit(S2, Access::Write).is_ok());
+        assert!(!transaction.spreads_to(S2));
         transaction.release_savepoint("a").unwrap();
         assert_eq!(transaction.rollback_to("a").unwrap_err().number, 1305);
     }
@@ -484,7 +516,7 @@ mod tests {
         transaction.answered(S2, Access::Read, INSIDE);
         transaction.answered(S1, Access::Write, INSIDE);
         let finish = transaction.finish(Verb::Commit, Chain::No);
-        assert_eq!(finish.writer, Some(S1));
+        assert_eq!(finish.writers.as_slice(), [S1]);
         assert_eq!(finish.readers.as_slice(), [S2]);
         assert!(!transaction.is_open());
     }
@@ -522,7 +554,7 @@ mod tests {
         assert!(transaction.is_open());
         assert_eq!(transaction.answered(S2, Access::Read, OUTSIDE), Next::Release);
         let finish = transaction.set_autocommit(true).unwrap();
-        assert_eq!((finish.verb, finish.writer), (Verb::Commit, Some(S1)));
+        assert_eq!((finish.verb, finish.writers.as_slice()), (Verb::Commit, [S1].as_slice()));
     }
 
     #[test]
@@ -535,7 +567,8 @@ mod tests {
         let next = transaction.answered(S2, Access::Write, deadlock);
         let Next::Ended(finish) = next else { panic!("{next:?}") };
         assert_eq!(finish.verb, Verb::Rollback);
-        assert_eq!((finish.readers.as_slice(), finish.writer), ([S1].as_slice(), None));
+        assert_eq!(finish.readers.as_slice(), [S1]);
+        assert!(finish.writers.is_empty());
         assert!(!transaction.is_open());
     }
 
@@ -547,7 +580,7 @@ mod tests {
         assert_eq!(transaction.lost(S2), None);
         assert!(transaction.is_open());
         let finish = transaction.lost(S1).unwrap();
-        assert!(finish.readers.is_empty() && finish.writer.is_none());
+        assert!(finish.readers.is_empty() && finish.writers.is_empty());
         assert!(!transaction.is_open());
     }
 }

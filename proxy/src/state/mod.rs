@@ -276,6 +276,14 @@ impl SessionState {
         }
     }
 
+    /// Whether the session has chosen SERIALIZABLE for its transactions.
+    pub fn is_serializable(&self) -> bool {
+        ["tx_isolation", "transaction_isolation"]
+            .iter()
+            .filter_map(|name| self.variable(name))
+            .any(|level| level.as_str().to_ascii_uppercase().contains("SERIALIZABLE"))
+    }
+
     /// Whether a connection with this state can be given to another session.
     pub fn is_restorable(&self) -> bool {
         self.0.variables.is_empty()

@@ -7,7 +7,7 @@
 //! else's new child would fail or cascade. A broadcast or single table is a space of its own.
 
 use shardline_model::id::{GroupId, TableId};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::{collections::BTreeSet, fmt};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -134,6 +134,11 @@ impl LockSet {
         self.keys.is_empty()
     }
 
+    /// Whether a whole space is locked.
+    pub fn has_spaces(&self) -> bool {
+        self.keys.iter().any(|key| key.space_lock() == *key)
+    }
+
     /// As `branch.locks` stores them: 16 bytes each.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.keys.iter().flat_map(|key| key.0).collect()
@@ -186,6 +191,30 @@ impl LockCheck {
         };
         self.keys
             .extend(keys.into_iter().filter(|key| !self.keys.contains(key)).collect::<Vec<_>>());
+    }
+
+    /// Any lock at all: for a transaction of which it is not known what it wrote.
+    pub fn everything() -> Self {
+        let all = (LockKey([0; 16]), LockKey([u8::MAX; 16]));
+        Self { keys: SmallVec::new(), spaces: smallvec![all] }
+    }
+
+    /// Adds what another statement checks.
+    pub fn merge(&mut self, other: &Self) {
+        let keys: BTreeSet<LockKey> =
+            self.keys.drain(..).chain(other.keys.iter().copied()).collect();
+        self.keys.extend(keys);
+        for bounds in &other.spaces {
+            if !self.spaces.contains(bounds) {
+                self.spaces.push(*bounds);
+            }
+        }
+        // A space says more than its keys.
+        let Self { keys, spaces } = self;
+        keys.retain(|key| !spaces.iter().any(|(first, last)| (*first..=*last).contains(key)));
+        if keys.len() > LOCKS_PER_BRANCH_MAX {
+            *self = Self::everything();
+        }
     }
 
     /// Whether a lock is one that the statement must not meet.

@@ -44,7 +44,7 @@
 //!   refuse it. `Stuck` rolls back and changes nothing.
 //! - **Every write checks** ([`lock_key::LockCheck`]) while [`guard::GuardState::checks`],
 //!   after it holds its row locks and before it commits: in its packet when it commits there
-//!   ([`sql::checked_write`]), else from aside at COMMIT ([`sql::check_from_aside`]), and then
+//!   ([`sql::check_and_commit`]), else from aside at COMMIT ([`sql::check_from_aside`]), and then
 //!   only commits. What it meets is judged by [`outcome::write_verdict`].
 //! - **Numbers**: a fresh [`xid::Incarnation`] from the metadata service for every lease,
 //!   with an account of its own on the servers and [`sql::register`] run on each shard before

@@ -41,6 +41,24 @@ pub enum Why {
     Fenced,
 }
 
+impl Why {
+    /// For people; `name` gives a shard's name.
+    pub fn text(self, name: impl Fn(ShardId) -> String) -> String {
+        match self {
+            Why::Refused(shard) => format!("shard {} refused its part", name(shard)),
+            Why::Locked(shard) => format!(
+                "a row that it wrote on shard {} belongs to another transaction that is not \
+                 decided yet",
+                name(shard)
+            ),
+            Why::Lost(shard) => format!("lost connection to shard {}", name(shard)),
+            Why::Slow => "the shards took too long".into(),
+            Why::Overruled => "another process found it undecided and aborted it".into(),
+            Why::Fenced => "this proxy has lost its lease".into(),
+        }
+    }
+}
+
 /// What inserting `gtx(xid, ABORTED)` came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbortAnswer {

@@ -224,6 +224,16 @@ pub fn decide(names: Names<'_>) -> Packet {
     Packet::default().then(Part::Decisive, &sql).then(Part::Commit, COMMIT)
 }
 
+/// The end of a participant that was only read.
+pub fn end_reader() -> Packet {
+    Packet::default().then(Part::Commit, COMMIT)
+}
+
+/// What is given up.
+pub fn roll_back() -> Packet {
+    Packet::default().then(Part::Plain, ROLLBACK)
+}
+
 /// Abort, on a control connection to the anchor. OK: inserted. 1062: read [`truth`]. 1205:
 /// somebody holds the row uncommitted. Refused below the watermark: a transaction that is
 /// finished and forgotten is not decided again.
@@ -248,10 +258,20 @@ pub fn truth(xid: Xid) -> Packet {
 
 /// One row: `gtx.state` or NULL, `forgotten.below` or NULL, in one snapshot.
 pub fn read_decision(xid: Xid) -> String {
+    format!("{} LIMIT 1", decision_row(xid))
+}
+
+/// As [`read_decision`], a row for each in this order.
+pub fn read_decisions(xids: &[Xid]) -> String {
+    let rows: Vec<_> = xids.iter().map(|xid| decision_row(*xid)).collect();
+    format!("{} LIMIT {}", rows.join(" UNION ALL "), rows.len())
+}
+
+fn decision_row(xid: Xid) -> String {
     let (key, incarnation) = (hex(&xid.to_bytes()), xid.incarnation.0);
     format!(
         "SELECT (SELECT state FROM _shardline.gtx WHERE xid = {key}), \
-         (SELECT below FROM _shardline.forgotten WHERE incarnation = {incarnation}) LIMIT 1"
+         (SELECT below FROM _shardline.forgotten WHERE incarnation = {incarnation})"
     )
 }
 
@@ -367,22 +387,26 @@ pub fn check_or_fail(check: &LockCheck) -> String {
 }
 
 /// The check as a control connection asks it, while the writer's own connection holds its
-/// row locks: lock_key and xid of each lock that is there.
+/// row locks: xid and anchor of each transaction that holds one; NULL for one that has just
+/// ended.
 pub fn check_from_aside(check: &LockCheck) -> String {
     let condition = condition(check);
-    format!("SELECT lock_key, xid FROM _shardline.rlock WHERE {condition} LIMIT {HOLDERS_MAX}")
+    format!(
+        "SELECT held.xid, branch.anchor FROM (SELECT DISTINCT xid FROM _shardline.rlock \
+         WHERE {condition} LIMIT {HOLDERS_MAX}) held \
+         LEFT JOIN _shardline.branch ON branch.xid = held.xid LIMIT {HOLDERS_MAX}"
+    )
 }
 
-/// How many locks a check names; when there are as many, there may be more.
-pub const HOLDERS_MAX: usize = 64;
+/// How many transactions a check names; when there are as many, there may be more.
+pub const HOLDERS_MAX: usize = 256;
 
-/// A single-shard write outside a transaction, checked and committed in one packet.
-/// `write` is one statement. When a part fails, [`ROLLBACK`] is still to be sent.
-pub fn checked_write(write: &str, check: &LockCheck) -> Packet {
+/// The end of a single-shard write outside a transaction, behind BEGIN and the statement: the
+/// texts of its warnings, which the check would clear; the check; COMMIT. When a part fails,
+/// [`ROLLBACK`] is still to be sent.
+pub fn check_and_commit(check: &LockCheck) -> Packet {
     Packet::default()
-        .then(Part::Plain, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        .then(Part::Plain, "BEGIN")
-        .then(Part::Plain, write)
+        .then(Part::Plain, "SHOW WARNINGS LIMIT 64")
         .then(Part::Check, &check_or_fail(check))
         .then(Part::Commit, COMMIT)
 }

@@ -5,7 +5,7 @@ use crate::{
     cursor::Cursor,
     lexer::TokenKind,
     plan::{Plan, Refusal, SessionStatement},
-    session::{Recognised, any_shard, end},
+    session::{Recognised, any_shard, end, transactions},
 };
 
 /// What one shard answers for the cluster, by the words behind SHOW.
@@ -91,6 +91,9 @@ pub(super) fn recognise(
     if cursor.accept("SHARDS") {
         end(cursor)?;
         return session(SessionStatement::ShowShards);
+    }
+    if let Some(statement) = transactions::show(cursor)? {
+        return session(statement);
     }
     let errors_only = cursor.is("ERRORS");
     if cursor.accept_any(&["WARNINGS", "ERRORS"]) {

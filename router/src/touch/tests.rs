@@ -35,6 +35,9 @@ fn render(touches: &Touches) -> String {
             }
         }
     }
+    for name in &touches.tables {
+        write!(text, "\nwrites {}.{}", name.database, name.table).unwrap();
+    }
     text
 }
 
