@@ -6,6 +6,7 @@ mod servers;
 mod sysbench;
 mod txn_compensation;
 mod txn_fencing;
+mod txn_session;
 mod txn_setup;
 mod txn_sql;
 mod up;
