@@ -60,7 +60,7 @@ impl Distributed {
     /// an older one is in use, so it would wait for itself. Cancel-safe.
     ///
     /// # Errors
-    /// 1205 at the deadline, which is at most [`WANT_PATIENCE`] away, with what is waited for.
+    /// 1213 at the deadline, which is at most [`WANT_PATIENCE`] away, with what is waited for.
     pub(crate) async fn raise(
         &self,
         databases: &[&str],

@@ -130,8 +130,8 @@ impl SqlError {
     pub fn shard_not_ready(shard: &str, reason: &str) -> Self {
         Self::not_supported(
             format!("shard {shard} takes no part in transactions over several shards: {reason}"),
-            "change that on its server, or write on one shard in a transaction; the transaction \
-             is still open and usable",
+            "change that on its server, or write on one shard in a transaction; this one was \
+             rolled back",
         )
     }
 
@@ -191,28 +191,20 @@ impl SqlError {
 
     /// More distributed transactions are undecided than a proxy keeps.
     pub fn too_many_undecided() -> Self {
-        Self::new(
-            number::LOCK_WAIT_TIMEOUT,
-            b"HY000",
+        Self::rolled_back(
             "too_many_undecided",
-            RetryClass::Transaction,
-            "Lock wait timeout exceeded: too many transactions over several shards wait for their \
-             decision, so this one was rolled back; see SHOW TRANSACTIONS, and try restarting \
-             transaction"
-                .into(),
+            "too many transactions over several shards wait for their decision (SHOW TRANSACTIONS)",
         )
     }
 
-    /// The guard of a database was lowered while it was asked for.
-    pub fn guard_not_up() -> Self {
+    /// A transaction that was rolled back on all shards before it prepared anything.
+    pub(super) fn rolled_back(kind: &'static str, why: &str) -> Self {
         Self::new(
-            number::LOCK_WAIT_TIMEOUT,
-            b"HY000",
-            "guard_not_up",
+            number::LOCK_DEADLOCK,
+            b"40001",
+            kind,
             RetryClass::Transaction,
-            "Lock wait timeout exceeded: the proxies are just agreeing on how writes look for \
-             locks; the transaction was rolled back, try restarting transaction"
-                .into(),
+            format!("Transaction rolled back: {why}. Try restarting transaction"),
         )
     }
 
