@@ -3,6 +3,10 @@
 
 use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, prelude::Queryable};
+use shardline_proxy::txn::{
+    lock_key::{LockKey, LockSpace},
+    sql::hex,
+};
 use shardline_tests::{Cluster, ClusterConfig, sql, wait};
 use std::time::Duration;
 
@@ -45,6 +49,18 @@ impl Bank {
 
     async fn client(&self) -> Result<Conn> {
         self.cluster.connect(0).await
+    }
+
+    /// The server that has a key.
+    async fn server_of(&self, key: i64) -> Result<Conn> {
+        for server in &self.cluster.shards {
+            let mut direct = server.connect().await?;
+            let count = format!("SELECT COUNT(*) FROM d.t WHERE id = {key}");
+            if sql::value(&mut direct, &count).await? == "1" {
+                return Ok(direct);
+            }
+        }
+        anyhow::bail!("no shard has {key}")
     }
 
     /// The values of the three keys.
@@ -286,4 +302,71 @@ async fn a_transaction_is_asked_about_by_its_name() -> Result<()> {
     ensure!(later[0][1] == "committed" || later[0][1] == "forgotten", "{later:?}");
     ensure!(sql::rows(&mut client, "SHOW TRANSACTIONS").await?.is_empty());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_an_undecided_transaction_are_left_alone() -> Result<()> {
+    let bank = Bank::start().await?;
+    let mut client = bank.client().await?;
+    // The guard goes up with the first statement on several shards.
+    client.query_drop("UPDATE d.t SET v = v + 0").await?;
+    bank.is_clean().await?;
+    let (key, xid) = (bank.keys[0], "x'00000000000000ff0000000000000001'");
+    let held = lock_of(&bank, key).await?;
+    let mut direct = bank.server_of(key).await?;
+    let statements = [
+        format!(
+            "INSERT INTO _shardline.branch VALUES \
+             ({xid}, 1, 1, x'00000002', 0, '', UTC_TIMESTAMP(6) + INTERVAL 1 HOUR)"
+        ),
+        format!("INSERT INTO _shardline.rlock VALUES ({held}, {xid})"),
+    ];
+    for statement in &statements {
+        direct.query_drop(statement).await?;
+    }
+
+    ensure!(number(bank.add(&mut client, 0, 1).await) == Some(1205));
+    bank.add(&mut client, 1, 1).await?;
+    let everywhere = client.query_drop("UPDATE d.t SET v = v + 1").await;
+    ensure!(sql::error_number(&everywhere.unwrap_err()) == Some(1213));
+    let select = format!("SELECT v FROM d.t WHERE id = {key}");
+    ensure!(sql::value(&mut client, &select).await? == "100");
+    let statements = [
+        format!("UPDATE d.t SET v = v + 1 WHERE id = {key}"),
+        format!("{select} FOR UPDATE"),
+        "SELECT COUNT(*) FROM d.t FOR UPDATE".to_owned(),
+        format!("INSERT INTO d.t VALUES ({key}, 5) ON DUPLICATE KEY UPDATE v = v + 1"),
+    ];
+    for statement in &statements {
+        for also in [None, Some(1), Some(2)] {
+            client.query_drop("BEGIN").await?;
+            client.query_drop(statement).await?;
+            if let Some(also) = also {
+                bank.add(&mut client, also, 7).await?;
+            }
+            let error = client.query_drop("COMMIT").await.unwrap_err();
+            ensure!(sql::error_number(&error) == Some(1213), "{statement}: {error}");
+        }
+    }
+    ensure!(bank.values().await? == ["100", "101", "100"], "{:?}", bank.values().await?);
+
+    for table in ["rlock", "branch"] {
+        direct.query_drop(format!("DELETE FROM _shardline.{table} WHERE xid = {xid}")).await?;
+    }
+    for statement in &statements {
+        client.query_drop("BEGIN").await?;
+        client.query_drop(statement).await?;
+        bank.add(&mut client, 1, 7).await?;
+        client.query_drop("COMMIT").await?;
+    }
+    ensure!(bank.values().await? == ["102", "129", "100"], "{:?}", bank.values().await?);
+    bank.is_clean().await
+}
+
+/// The lock of a key of `d.t`.
+async fn lock_of(bank: &Bank, key: i64) -> Result<String> {
+    let catalog = bank.cluster.catalog().await?;
+    let group = catalog.databases["d"].tables["t"].sharding().context("it is sharded")?.group;
+    let lock = LockKey::of_key(LockSpace::Group(group), key.to_string().as_bytes());
+    Ok(hex(&lock.0))
 }

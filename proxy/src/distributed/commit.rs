@@ -49,6 +49,8 @@ pub(crate) struct Commit {
     pub(crate) branches: Vec<Writer>,
     /// Shards that were only read.
     pub(crate) readers: Vec<PooledConnection>,
+    /// Those of them where rows were locked, and what must be free there.
+    pub(crate) locked: Vec<(ShardId, LockCheck)>,
     /// Under which its guards are on. Held to the end, by the resolver too where it is handed
     /// over, so that no guard is lowered under it.
     pub(crate) catalog: Arc<Catalog>,
@@ -150,11 +152,12 @@ impl Drive {
         for connection in commit.readers {
             own.insert(connection.shard(), Own(Some(connection)));
         }
+        checks.extend(commit.locked);
         let participants = Participants {
             anchor,
             branches: branches.clone(),
             readers,
-            checks: [anchor].into_iter().chain(branches.iter().copied()).collect(),
+            checks: checks.keys().copied().collect(),
         };
         let machine = Coordinator::new(xid, participants, Rules::default());
         Drive {

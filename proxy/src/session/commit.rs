@@ -28,26 +28,22 @@ impl Session {
     /// Commits on the branches what is to be committed; see [`Session::finish`].
     pub(super) async fn commit(&mut self, finish: Finish, written: Written) -> Result<(), Failure> {
         match finish.writers.as_slice() {
-            [] => self.finish_plainly(&finish).await,
-            [writer] => self.commit_alone(*writer, &finish, &written).await,
+            [] | [_] => self.commit_plainly(&finish, &written).await,
             [_, _, ..] => self.commit_everywhere(finish, written).await,
         }
     }
 
-    /// One written shard. The catalog is held until the answer, so that a guard that rises
-    /// meanwhile waits for it.
-    async fn commit_alone(
-        &mut self,
-        shard: ShardId,
-        finish: &Finish,
-        written: &Written,
-    ) -> Result<(), Failure> {
+    /// One written shard at most. The catalog is held until the answer, so that a guard that
+    /// rises meanwhile waits for it.
+    async fn commit_plainly(&mut self, finish: &Finish, written: &Written) -> Result<(), Failure> {
         let catalog = self.catalog();
         if is_guarded(&catalog, written.databases()) {
-            let check = written.on(shard).check;
-            if !self.is_free(shard, &check).await {
-                self.roll_back(finish).await;
-                return Err(SqlError::locked_by_transaction(&self.shard_name(shard), true).into());
+            for (shard, check) in written.checked() {
+                if !self.is_free(shard, &check).await {
+                    self.roll_back(finish).await;
+                    let shard = self.shard_name(shard);
+                    return Err(SqlError::locked_by_transaction(&shard, true).into());
+                }
             }
         }
         self.finish_plainly(finish).await
@@ -90,14 +86,16 @@ impl Session {
             writers.push(Writer { connection, locks, check: on_shard.check });
         }
         let readers = finish.readers.iter().filter_map(|shard| self.branches.take(*shard));
-        let readers = readers.collect();
+        let readers: Vec<_> = readers.collect();
+        let locked = written.checked().filter(|(shard, _)| finish.readers.contains(shard));
+        let locked = locked.collect();
         let at = writers.iter().position(|writer| writer.connection.shard() == anchor);
         let (Some(at), true) = (at, writers.len() == finish.writers.len()) else {
             distributed.ledgers.aborted(xid);
             return Err(SqlError::internal("a branch of the transaction has no connection").into());
         };
         let anchor = writers.swap_remove(at);
-        let commit = Commit { anchor, branches: writers, readers, catalog };
+        let commit = Commit { anchor, branches: writers, readers, locked, catalog };
         let done = distributed.commit(xid, commit).await;
         for connection in done.connections {
             if self.branches.pinned() == Some(connection.shard()) {

@@ -172,6 +172,11 @@ impl Session {
         match plan {
             Plan::Single(single) => self.single(&single, statement, note, catalog).await,
             Plan::Scatter(scatter) => {
+                if let Some(note) = note.filter(|_| self.transaction.is_transactional()) {
+                    for part in &scatter.parts {
+                        self.written.note(part.shard, &note)?;
+                    }
+                }
                 self.run_scatter(&scatter, statement.protocol, statement.position).await
             }
             Plan::Write(write) => self.write(&write, statement, note, catalog).await,

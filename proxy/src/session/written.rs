@@ -1,5 +1,5 @@
-//! What the open transaction has written on which shard: what its branches will lock, and
-//! what they must find free. Statements note it only while it can matter; of what was not
+//! What the open transaction has written or locked on which shard: what its branches will lock,
+//! and what must be free. Statements note it only while it can matter; of what was not
 //! noted the worst is assumed.
 
 use crate::{
@@ -86,18 +86,28 @@ impl Written {
         &self.databases
     }
 
-    /// Forgets what was rolled back: only these shards are still written.
+    /// Forgets what was rolled back: only these shards are still written. What the others must
+    /// find free stays, since a row lock may be left.
     pub(crate) fn keep(&mut self, writers: &[ShardId]) {
-        self.shards.retain(|(shard, _)| writers.contains(shard));
+        for (shard, on_shard) in &mut self.shards {
+            if !writers.contains(shard) {
+                let check = on_shard.check();
+                *on_shard = OnShard { check, whole: true, ..OnShard::default() };
+            }
+        }
+    }
+
+    /// The shards where something must be free before it commits.
+    pub(crate) fn checked(&self) -> impl Iterator<Item = (ShardId, LockCheck)> + '_ {
+        let checks = self.shards.iter().map(|(shard, on_shard)| (*shard, on_shard.check()));
+        checks.filter(|(_, check)| *check != LockCheck::default())
     }
 
     /// What it wrote on a shard.
     pub(crate) fn on(&self, shard: ShardId) -> OnShard {
         let known = self.shards.iter().find(|(known, _)| *known == shard);
         let mut on_shard = known.map(|(_, on_shard)| on_shard.clone()).unwrap_or_default();
-        if !on_shard.whole {
-            on_shard.check = LockCheck::everything();
-        }
+        on_shard.check = on_shard.check();
         on_shard
     }
 
@@ -114,6 +124,13 @@ impl Written {
                 writers.iter().find(wide).or_else(|| writers.first()).copied()
             }
         }
+    }
+}
+
+impl OnShard {
+    /// What must be free; of what was not noted anything is assumed.
+    fn check(&self) -> LockCheck {
+        if self.whole { self.check.clone() } else { LockCheck::everything() }
     }
 }
 
@@ -169,6 +186,9 @@ mod tests {
         assert_eq!(written.anchor(&SHARDS), None);
         written.keep(&SHARDS[..1]);
         assert_eq!(written.anchor(&SHARDS[..1]), Some(SHARDS[0]));
+        assert_eq!(written.checked().count(), 2);
+        written.note(SHARDS[1], &key(SHARDS[1])).unwrap();
+        assert_eq!(written.anchor(&SHARDS), Some(SHARDS[0]));
     }
 
     #[test]

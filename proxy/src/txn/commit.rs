@@ -14,8 +14,8 @@ pub struct Participants {
     pub branches: SmallVec<[ShardId; 4]>,
     /// Shards only read from.
     pub readers: SmallVec<[ShardId; 4]>,
-    /// Written shards, the anchor too, whose locks have not been checked since their last
-    /// row was written.
+    /// Shards, the anchor too, whose locks have not been checked since their last row was
+    /// written or locked.
     pub checks: SmallVec<[ShardId; 4]>,
 }
 
