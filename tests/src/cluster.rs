@@ -5,6 +5,7 @@ use crate::{
     folder::Folder,
     port::Port,
     process::{self, Process},
+    relay::Relay,
     server, sql, up, wait,
 };
 use anyhow::{Context, Result, ensure};
@@ -15,6 +16,7 @@ use shardline_model::catalog::Catalog;
 use std::{
     ffi::OsString,
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -36,14 +38,25 @@ pub struct ClusterConfig {
     pub yaml: String,
     /// How the servers run.
     pub tuning: ServerTuning,
-    /// Whether proxies reach the servers by unix socket; else by TCP.
-    pub sockets: bool,
+    /// How proxies reach the servers.
+    pub links: Links,
+}
+
+/// How proxies reach the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// By unix socket.
+    Sockets,
+    /// By TCP.
+    Tcp,
+    /// By TCP over a relay for each server.
+    Relays,
 }
 
 impl Default for ClusterConfig {
     fn default() -> Self {
         let tuning = ServerTuning { buffer_pool_mib: 32, ..ServerTuning::default() };
-        Self { shards: 3, meta: 3, proxies: 2, yaml: String::new(), tuning, sockets: true }
+        Self { shards: 3, meta: 3, proxies: 2, yaml: String::new(), tuning, links: Links::Sockets }
     }
 }
 
@@ -56,6 +69,8 @@ pub struct Cluster {
     pub meta: Vec<Node>,
     /// The shards' servers: `s1` first.
     pub shards: Vec<Server>,
+    /// The relays before the servers, in the same order; none without [`Links::Relays`].
+    pub relays: Vec<Relay>,
     folder: Folder,
 }
 
@@ -80,9 +95,14 @@ impl Node {
 
     /// Starts it again with the same arguments.
     pub async fn restart(&mut self) -> Result<()> {
+        self.restart_in(Vec::new()).await
+    }
+
+    /// Starts it again with the same arguments and with environment variables.
+    pub async fn restart_in(&mut self, environment: Vec<(OsString, OsString)>) -> Result<()> {
         let (program, arguments) = (process::shardline()?, self.arguments.clone());
         self.process =
-            Process::start(&self.name, &program, arguments, Vec::new(), &self.log).await?;
+            Process::start(&self.name, &program, arguments, environment, &self.log).await?;
         Ok(())
     }
 
@@ -105,12 +125,19 @@ impl Cluster {
         for number in 1..=config.shards {
             shards.push(Server::start_with(config.tuning.clone(), number as u32).await?);
         }
+        let mut relays = Vec::new();
+        if config.links == Links::Relays {
+            for shard in &shards {
+                relays.push(Relay::start((Ipv4Addr::LOCALHOST, shard.port()).into()).await?);
+            }
+        }
         let yaml = folder.path().join("cluster.yaml");
-        fs::write(&yaml, cluster_yaml(&shards, &config)).context("writing cluster.yaml")?;
+        fs::write(&yaml, cluster_yaml(&shards, &relays, &config))
+            .context("writing cluster.yaml")?;
         let password = folder.path().join("password");
         fs::write(&password, server::account().password).context("writing the password")?;
 
-        let mut cluster = Self { proxies: Vec::new(), meta: Vec::new(), shards, folder };
+        let mut cluster = Self { proxies: Vec::new(), meta: Vec::new(), shards, relays, folder };
         cluster.start_meta(config.meta, &yaml).await?;
         for number in 1..=config.proxies {
             cluster.start_proxy(number, &yaml, &password).await?;
@@ -245,14 +272,15 @@ pub struct ShardStatus {
     pub state: String,
 }
 
-fn cluster_yaml(shards: &[Server], config: &ClusterConfig) -> String {
+fn cluster_yaml(shards: &[Server], relays: &[Relay], config: &ClusterConfig) -> String {
     let mut yaml = "apiVersion: shardline/v1\ncluster: test\nshards:\n".to_owned();
     for (number, shard) in (1..).zip(shards) {
-        let socket = match config.sockets {
-            true => format!(", socket: '{}'", shard.socket().display()),
-            false => String::new(),
+        let port = relays.get(number - 1).map_or(shard.port(), |relay| relay.address().port());
+        let socket = match config.links {
+            Links::Sockets => format!(", socket: '{}'", shard.socket().display()),
+            Links::Tcp | Links::Relays => String::new(),
         };
-        yaml.push_str(&format!("  s{number}: {{primary: '127.0.0.1:{}'{socket}}}\n", shard.port()));
+        yaml.push_str(&format!("  s{number}: {{primary: '127.0.0.1:{port}'{socket}}}\n"));
     }
     if !config.yaml.contains("users:") {
         yaml.push_str("users: {root: {password: ''}}\n");

@@ -133,6 +133,11 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Where its log is. Processes that are started again go on in the same one.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Memory that it has in RAM, in KiB.
     pub fn resident_kib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;

@@ -152,7 +152,12 @@ impl Server {
 
     /// A direct connection, around any proxy.
     pub async fn connect(&self) -> Result<Conn> {
-        sql::connect(options(&self.settings.socket)).await
+        sql::connect(self.options()).await
+    }
+
+    /// Options of a direct connection, which stay the same over restarts.
+    pub fn options(&self) -> OptsBuilder {
+        options(&self.settings.socket)
     }
 
     /// Its port on the loopback address.

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use shardline_console::local::settings::ServerTuning;
-use shardline_tests::{Cluster, ClusterConfig};
+use shardline_tests::{Cluster, ClusterConfig, cluster::Links};
 
 /// InnoDB's cache of each server: all tables of two targets fit.
 const CACHE_MIB: u32 = 1_024;
@@ -38,6 +38,7 @@ pub fn tuning() -> ServerTuning {
 /// A process does not start.
 pub async fn cluster(shards: usize, sockets: bool) -> Result<Cluster> {
     let yaml = format!("limits: {{sessions_max: {SESSIONS_MAX}}}\n");
-    let config = ClusterConfig { shards, meta: 1, proxies: 1, yaml, tuning: tuning(), sockets };
+    let links = if sockets { Links::Sockets } else { Links::Tcp };
+    let config = ClusterConfig { shards, meta: 1, proxies: 1, yaml, tuning: tuning(), links };
     Cluster::start(config).await
 }

@@ -1,0 +1,317 @@
+//! A client of the bank: one operation after the other, each noted with what it was told.
+
+use crate::{
+    bank::{Bank, SHARDS, TRIOS},
+    deed::{Deed, Fate, Kind, Transfer, Unknown},
+    random::Random,
+};
+use anyhow::{Context, Result, ensure};
+use mysql_async::{Conn, Opts, prelude::Queryable};
+use shardline_base::Shutdown;
+use shardline_tests::sql;
+use std::{sync::Arc, time::Duration};
+
+/// How long a client waits for an answer before it hangs up. A commit may take 17 s: for locks, for
+/// its branches, for its anchor, for its outcome.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// How long it waits for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Before it tries again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// One in so many acknowledged transactions is asked about.
+const ASKED: u64 = 40;
+
+/// One client.
+pub(crate) struct Teller {
+    pub(crate) bank: Arc<Bank>,
+    /// From 0.
+    pub(crate) number: usize,
+    /// The proxies, its own first.
+    pub(crate) proxies: Vec<Opts>,
+    pub(crate) random: Random,
+    pub(crate) stop: Shutdown,
+    /// The next number for the journal; each client has a range of its own.
+    pub(crate) next: u64,
+}
+
+/// A transaction of several statements.
+struct Steps {
+    /// With the rows that each must change; none when that does not matter.
+    statements: Vec<(String, Option<u64>)>,
+    way: &'static str,
+}
+
+impl Steps {
+    fn add(&mut self, statement: String) {
+        self.statements.push((statement, Some(1)));
+    }
+
+    fn add_any(&mut self, statement: &str) {
+        self.statements.push((statement.to_owned(), None));
+    }
+}
+
+impl Teller {
+    /// Works until told to stop.
+    pub(crate) async fn work(mut self) -> Result<Vec<Deed>> {
+        let mut deeds = Vec::new();
+        let (mut connection, mut turn) = (None, 0);
+        while !self.stop.is_triggered() {
+            let Some(open) = &mut connection else {
+                let proxy = self.proxies[turn % self.proxies.len()].clone();
+                turn += 1;
+                match tokio::time::timeout(CONNECT, Conn::new(proxy)).await {
+                    Ok(Ok(open)) => connection = Some(open),
+                    Ok(Err(_)) | Err(_) => tokio::time::sleep(PAUSE).await,
+                }
+                continue;
+            };
+            let (deed, usable) = self.one(open).await?;
+            if !matches!(deed.fate, Fate::Acknowledged) {
+                tokio::time::sleep(PAUSE / 4).await;
+            }
+            deeds.push(deed);
+            if !usable {
+                connection = None;
+            }
+        }
+        Ok(deeds)
+    }
+
+    /// One operation, and whether the connection is of further use.
+    async fn one(&mut self, connection: &mut Conn) -> Result<(Deed, bool)> {
+        match self.random.below(100) {
+            0..15 => self.move_pockets(connection).await,
+            15..27 => self.round(connection).await,
+            _ => self.transfer(connection).await,
+        }
+    }
+
+    /// One row on one shard, by itself.
+    async fn move_pockets(&mut self, connection: &mut Conn) -> Result<(Deed, bool)> {
+        let trio = self.random.below(TRIOS as u64) as usize;
+        let account = self.bank.account(trio, self.random.below(SHARDS as u64) as usize);
+        let statement = format!(
+            "UPDATE bank.account SET balance = balance - 1, saved = saved + 1, \
+             moves = moves + 1 WHERE id = {account}"
+        );
+        let kind = Kind::Move { account };
+        self.alone(connection, kind, "one row", &statement, 1).await
+    }
+
+    /// Rows on all shards by one statement. Each client has a trio that only it goes round.
+    async fn round(&mut self, connection: &mut Conn) -> Result<(Deed, bool)> {
+        let trio = self.number;
+        let [a, b, c] = self.bank.trio(trio);
+        let (way, which) = match self.random.per_mille(850) {
+            true => ("rows by key", format!("id IN ({a}, {b}, {c})")),
+            false => ("rows without key", format!("trio = {trio}")),
+        };
+        let statement = format!(
+            "UPDATE bank.account SET balance = balance - 1, saved = saved + 1, \
+             rounds = rounds + 1 WHERE {which}"
+        );
+        self.alone(connection, Kind::Round { trio }, way, &statement, SHARDS as u64).await
+    }
+
+    async fn alone(
+        &mut self,
+        connection: &mut Conn,
+        kind: Kind,
+        way: &'static str,
+        statement: &str,
+        rows: u64,
+    ) -> Result<(Deed, bool)> {
+        let sent = send(connection, statement, self.random.per_mille(300)).await;
+        let (fate, usable) = match sent {
+            Ok(()) => {
+                let changed = connection.affected_rows();
+                ensure!(changed == rows, "{statement} changed {changed} rows");
+                (Fate::Acknowledged, true)
+            }
+            Err(error) => self.ended(connection, &error).await,
+        };
+        Ok((Deed { kind, fate, way }, usable))
+    }
+
+    /// Money between two accounts, with a row in the journal that lies wherever chance wants it.
+    async fn transfer(&mut self, connection: &mut Conn) -> Result<(Deed, bool)> {
+        let random = &mut self.random;
+        let one_shard = random.per_mille(150);
+        let from = random.below(SHARDS as u64) as usize;
+        let to = if one_shard { from } else { random.below(SHARDS as u64) as usize };
+        let on = if one_shard { from } else { random.below(SHARDS as u64) as usize };
+        let first = random.below(TRIOS as u64) as usize;
+        let second = (first + 1 + random.below(TRIOS as u64 - 1) as usize) % TRIOS;
+        let id = self.bank.journal_on(on, self.next)?;
+        self.next = id + 1;
+        let (source, target) = (self.bank.account(first, from), self.bank.account(second, to));
+        let amount = random.between(1, 50) as i64;
+        let transfer = Transfer { id, source, target, amount };
+        let steps = self.steps(transfer);
+        let way = steps.way;
+        let binary = self.random.per_mille(300);
+        let hang_up = self.random.per_mille(15);
+        let (fate, usable) = self.run(connection, &steps, binary, hang_up).await?;
+        let mut usable = usable;
+        let wide = from != to || from != on;
+        if matches!(fate, Fate::Acknowledged) && wide && self.random.below(ASKED) == 0 {
+            usable = self.check_status(connection).await?;
+        }
+        Ok((Deed { kind: Kind::Transfer(transfer), fate, way }, usable))
+    }
+
+    /// The statements of a transfer, in one of several ways.
+    fn steps(&mut self, transfer: Transfer) -> Steps {
+        let Transfer { id, source, target, amount } = transfer;
+        let random = &mut self.random;
+        let change = |account: u64, amount: i64| {
+            format!("UPDATE bank.account SET balance = balance + {amount} WHERE id = {account}")
+        };
+        let row = |state: u8| {
+            format!("INSERT INTO bank.journal VALUES ({id}, {source}, {target}, {amount}, {state})")
+        };
+        // Mostly in one order, or there would be little but deadlocks.
+        let crossing = random.per_mille(30);
+        let mut both = [change(source, -amount), change(target, amount)];
+        if (source > target) != crossing {
+            both.reverse();
+        }
+        let [one, other] = both;
+        let mut steps = Steps { statements: Vec::new(), way: "plain" };
+        match random.below(6) {
+            0 => {
+                steps.way = "with a savepoint";
+                steps.add(one);
+                steps.add_any("SAVEPOINT a");
+                steps.add(change(transfer.target, 1_000));
+                steps.add(row(7));
+                steps.add_any("ROLLBACK TO SAVEPOINT a");
+                steps.add(other);
+                steps.add(row(1));
+            }
+            1 => {
+                steps.way = "journal first, changed later";
+                steps.add(row(0));
+                steps.add(one);
+                steps.add(other);
+                steps.add(format!("UPDATE bank.journal SET state = 1 WHERE id = {id}"));
+            }
+            2 => {
+                steps.way = "rows changed twice";
+                steps.add(one);
+                steps.add(change(source, 5));
+                steps.add(change(source, -5));
+                steps.add(other);
+                steps.add(row(0));
+                steps.add(format!("DELETE FROM bank.journal WHERE id = {id}"));
+                steps.add(row(1));
+            }
+            3 => {
+                steps.way = "after a look at all shards";
+                let trio = self.bank.trio(random.below(TRIOS as u64) as usize);
+                for account in trio {
+                    let read = format!("SELECT balance FROM bank.account WHERE id = {account}");
+                    steps.add_any(&read);
+                }
+                steps.add(one);
+                steps.add(other);
+                steps.add(row(1));
+            }
+            _ => {
+                steps.add(one);
+                steps.add(other);
+                steps.add(row(1));
+            }
+        }
+        steps
+    }
+
+    /// Runs a transaction. `hang_up`: the client goes away instead of committing.
+    async fn run(
+        &mut self,
+        connection: &mut Conn,
+        steps: &Steps,
+        binary: bool,
+        hang_up: bool,
+    ) -> Result<(Fate, bool)> {
+        if let Err(error) = send(connection, "BEGIN", false).await {
+            return Ok((Fate::Refused(error.to_string()), is_open(&error)));
+        }
+        for (statement, rows) in &steps.statements {
+            let binary = binary && rows.is_some();
+            if let Err(error) = send(connection, statement, binary).await {
+                let mut open = is_open(&error);
+                if open {
+                    open = send(connection, "ROLLBACK", false).await.is_ok();
+                }
+                return Ok((Fate::Refused(format!("{statement}: {error}")), open));
+            }
+            let changed = connection.affected_rows();
+            ensure!(
+                rows.is_none_or(|rows| rows == changed),
+                "{statement} changed {changed} rows, {}",
+                steps.way
+            );
+        }
+        if hang_up {
+            return Ok((Fate::Refused("the client went away".to_owned()), false));
+        }
+        Ok(match send(connection, "COMMIT", false).await {
+            Ok(()) => (Fate::Acknowledged, true),
+            Err(error) => self.ended(connection, &error).await,
+        })
+    }
+
+    /// What an error says that came in answer to what was to be committed.
+    async fn ended(&self, connection: &mut Conn, error: &mysql_async::Error) -> (Fate, bool) {
+        let mut fate = Fate::of_commit(error);
+        let mut open = is_open(error);
+        if let Fate::Unknown(Unknown { xid: Some(xid), status, .. }) = &mut fate {
+            match status_of(connection, xid).await {
+                Ok(word) => *status = Some(word),
+                Err(_) => open = false,
+            }
+        }
+        (fate, open)
+    }
+
+    /// The transaction just acknowledged is not said to be anything but committed.
+    async fn check_status(&self, connection: &mut Conn) -> Result<bool> {
+        let asked = sql::rows(connection, "SHOW TRANSACTION STATUS");
+        let Ok(Ok(rows)) = tokio::time::timeout(PATIENCE, asked).await else { return Ok(false) };
+        let word = rows.first().and_then(|row| row.get(1)).context("no status")?;
+        let fine = ["committed", "forgotten", "unreachable"].contains(&word.as_str());
+        ensure!(fine, "acknowledged, and then {rows:?}");
+        Ok(true)
+    }
+}
+
+/// The word of SHOW TRANSACTION STATUS.
+pub(crate) async fn status_of(connection: &mut Conn, xid: &str) -> Result<String> {
+    let statement = format!("SHOW TRANSACTION STATUS '{xid}'");
+    let asked = sql::rows(connection, &statement);
+    let rows = tokio::time::timeout(PATIENCE, asked).await.context("no answer")??;
+    rows.first().and_then(|row| row.get(1).cloned()).context("no status")
+}
+
+async fn send(
+    connection: &mut Conn,
+    statement: &str,
+    binary: bool,
+) -> Result<(), mysql_async::Error> {
+    let sent = async {
+        match binary {
+            true => connection.exec_drop(statement, ()).await,
+            false => connection.query_drop(statement).await,
+        }
+    };
+    match tokio::time::timeout(PATIENCE, sent).await {
+        Ok(done) => done,
+        Err(_) => Err(mysql_async::Error::Other("no answer; the client hangs up".into())),
+    }
+}
+
+fn is_open(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(_))
+}
