@@ -97,6 +97,12 @@ pub struct Ledger {
     next: u64,
     undecided: BTreeSet<u64>,
     waiting: VecDeque<(Instant, Committed)>,
+    /// Those that could not be forgotten, and when one batch of them is tried again: a shard that is
+    /// away must not be asked without end.
+    failed: VecDeque<Committed>,
+    again: Option<Instant>,
+    /// Those that have no branch any more. Their `gtx` rows wait for the watermark.
+    kept: BTreeMap<u64, Committed>,
     flight: Flight,
     rules: Rules,
 }
@@ -109,6 +115,9 @@ impl Ledger {
             next: 1,
             undecided: BTreeSet::new(),
             waiting: VecDeque::new(),
+            failed: VecDeque::new(),
+            again: None,
+            kept: BTreeMap::new(),
             flight: Flight::None,
             rules,
         }
@@ -129,7 +138,7 @@ impl Ledger {
 
     /// How many are undecided, and how many committed ones are to be forgotten.
     pub fn sizes(&self) -> (usize, usize) {
-        (self.undecided.len(), self.waiting.len())
+        (self.undecided.len(), self.unforgotten())
     }
 
     /// One step.
@@ -137,7 +146,7 @@ impl Ledger {
         match event {
             Event::Committed(one) => {
                 self.undecided.remove(&one.xid.counter);
-                if self.waiting.len() < WAITING_MAX {
+                if self.unforgotten() < WAITING_MAX {
                     self.waiting.push_back((now, one));
                 }
                 self.start(now)
@@ -160,21 +169,45 @@ impl Ledger {
         self.undecided.first().copied().unwrap_or(self.next)
     }
 
+    fn unforgotten(&self) -> usize {
+        self.waiting.len() + self.failed.len() + self.kept.len()
+    }
+
     fn start(&mut self, now: Instant) -> Vec<Command> {
-        let Some((oldest, _)) = self.waiting.front() else { return Vec::new() };
         if !matches!(self.flight, Flight::None) {
             return Vec::new();
         }
-        let due = *oldest + BATCH_AGE;
-        if self.waiting.len() < BATCH_MIN && now < due {
-            return vec![Command::WakeAt(due)];
+        let due = self.waiting.front().map(|(since, _)| *since + BATCH_AGE);
+        let enough = self.waiting.len() >= BATCH_MIN || due.is_some_and(|due| now >= due);
+        let batch: Vec<_> = if enough {
+            let count = self.waiting.len().min(BATCH_MAX);
+            self.waiting.drain(..count).map(|(_, one)| one).collect()
+        } else if self.again.is_some_and(|again| now >= again) {
+            let count = self.failed.len().min(BATCH_MAX);
+            self.failed.drain(..count).collect()
+        } else {
+            let below = self.watermark();
+            let ripe = self.take_kept(below);
+            if !ripe.is_empty() {
+                return self.forget_decisions(ripe);
+            }
+            let later = (!self.kept.is_empty()).then(|| now + BATCH_AGE);
+            let wake = [due, self.again, later].into_iter().flatten().min();
+            return wake.map(Command::WakeAt).into_iter().collect();
+        };
+        if self.failed.is_empty() {
+            self.again = None;
         }
-        let count = self.waiting.len().min(BATCH_MAX);
-        let batch: Vec<_> = self.waiting.drain(..count).map(|(_, one)| one).collect();
         if !self.rules.keeps(Rule::ForgetDecisionLast) {
             return self.forget_decisions(batch);
         }
         self.forget_branches(batch)
+    }
+
+    /// Those whose `gtx` rows may go, at most a batch.
+    fn take_kept(&mut self, below: u64) -> Vec<Committed> {
+        let ripe: Vec<_> = self.kept.range(..below).map(|(at, _)| *at).take(BATCH_MAX).collect();
+        ripe.into_iter().filter_map(|counter| self.kept.remove(&counter)).collect()
     }
 
     fn forget_branches(&mut self, batch: Vec<Committed>) -> Vec<Command> {
@@ -216,14 +249,14 @@ impl Ledger {
         self.flight = Flight::None;
         let again = |one: &Committed| one.branches.iter().any(|(shard, _)| failed.contains(shard));
         let (again, gone): (Vec<_>, Vec<_>) = batch.into_iter().partition(again);
-        self.wait_again(now, again);
+        self.try_again(now, again);
         // Above the watermark a row must stay: nothing else would refuse a late abort.
         let below = self.watermark();
         let guarded = |one: &Committed| {
             one.xid.counter < below || !self.rules.keeps(Rule::WatermarkGuardsForgotten)
         };
         let (gone, kept): (Vec<_>, Vec<_>) = gone.into_iter().partition(guarded);
-        self.wait_again(now, kept);
+        self.kept.extend(kept.into_iter().map(|one| (one.xid.counter, one)));
         if gone.is_empty() || !self.rules.keeps(Rule::ForgetDecisionLast) {
             return self.start(now);
         }
@@ -238,7 +271,7 @@ impl Ledger {
             again = batch.extract_if(.., |one| one.anchor == anchor).collect();
         }
         let ended = unanswered.is_empty();
-        self.wait_again(now, again);
+        self.try_again(now, again);
         if !ended {
             return Vec::new();
         }
@@ -250,12 +283,12 @@ impl Ledger {
         }
     }
 
-    fn wait_again(&mut self, now: Instant, ones: Vec<Committed>) {
-        for one in ones {
-            if self.waiting.len() < WAITING_MAX {
-                self.waiting.push_back((now, one));
-            }
+    fn try_again(&mut self, now: Instant, ones: Vec<Committed>) {
+        if ones.is_empty() {
+            return;
         }
+        self.failed.extend(ones);
+        self.again = Some(now + BATCH_AGE);
     }
 }
 

@@ -41,9 +41,10 @@ fn a_decision_above_the_watermark_waits_for_the_older_ones() {
     ledger.step(now + BATCH_AGE, Event::Time);
     let again = ledger.step(now, Event::Branches(BRANCH, true));
     assert_eq!(again, [Command::WakeAt(now + BATCH_AGE)]);
+    assert_eq!(ledger.sizes(), (1, 1));
     ledger.step(now, Event::Aborted(xids[0]));
-    ledger.step(now + BATCH_AGE, Event::Time);
-    let gone = ledger.step(now, Event::Branches(BRANCH, true));
+    // Its branches are gone, and not asked for again.
+    let gone = ledger.step(now + BATCH_AGE, Event::Time);
     let below = xids[1].counter + 1;
     assert_eq!(gone, [Command::ForgetDecisions { anchor: ANCHOR, xids: vec![xids[1]], below }]);
 }
@@ -91,4 +92,30 @@ fn the_number_of_undecided_ones_is_bounded() {
     let xid = Xid { incarnation: Incarnation(7), counter: 1 };
     ledger.step(Instant::now(), Event::Aborted(xid));
     assert!(ledger.begin().is_some());
+}
+
+#[test]
+fn a_shard_that_is_away_is_asked_once_in_a_while() {
+    let (mut ledger, now) = (ledger(), Instant::now());
+    for _ in 0..BATCH_MAX {
+        let xid = ledger.begin().expect("few are undecided");
+        ledger.step(now, committed(xid));
+    }
+    let later = now + BATCH_AGE;
+    let mut refused = Event::Branches(BRANCH, false);
+    // Each batch once: the first began with the fiftieth commit, the other has the rest.
+    assert!(matches!(&ledger.step(now, refused)[..], [Command::ForgetBranches { .. }]));
+    refused = Event::Branches(BRANCH, false);
+    assert_eq!(ledger.step(now, refused), [Command::WakeAt(later)]);
+    assert_eq!(ledger.sizes(), (0, BATCH_MAX));
+    let again = ledger.step(later, Event::Time);
+    assert!(
+        matches!(&again[..], [Command::ForgetBranches { branches, .. }] if branches.len() == BATCH_MAX)
+    );
+    assert!(matches!(
+        &ledger.step(later, Event::Branches(BRANCH, true))[..],
+        [Command::ForgetDecisions { .. }]
+    ));
+    assert!(ledger.step(later, Event::Decisions(ANCHOR, true)).is_empty());
+    assert_eq!(ledger.sizes(), (0, 0));
 }
