@@ -21,6 +21,10 @@ use std::{
 const LIFE_MS: (u64, u64) = (2_500, 7_000);
 /// For how long a proxy is stopped so that its lease is over and it is cut off.
 pub(crate) const BEYOND_LEASE: Duration = Duration::from_millis(18_500);
+/// For how long a server is stopped so that the outcome of commits is not known in time.
+const SILENCE: Duration = Duration::from_millis(12_500);
+/// How long clients work before that.
+const WORK: Duration = Duration::from_millis(2_500);
 
 /// What was done, for the record.
 #[derive(Debug, Default)]
@@ -89,6 +93,30 @@ pub(crate) async fn outlast_lease(node: &mut Node) -> Result<Done> {
     done.add("proxy stopped beyond its lease");
     // What it had on its way comes now.
     tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(done)
+}
+
+/// A server is stopped, in the middle of many commits, until the proxies have given up asking it.
+pub(crate) async fn silence(
+    proxies: &mut [Node],
+    servers: &mut [Server],
+    mut random: Random,
+) -> Result<Done> {
+    let mut done = Done::default();
+    for node in proxies {
+        if node.process.pid().is_ok() {
+            node.process.kill().await?;
+            done.add("proxy killed");
+        }
+        let slow = "commit.before_decide=pause:500,resolve.before_abort=pause:200";
+        node.restart_in(vec![("SHARDLINE_FAULTS".into(), slow.into())]).await?;
+    }
+    tokio::time::sleep(WORK).await;
+    let server = &servers[random.below(servers.len() as u64) as usize];
+    server.process()?.freeze()?;
+    tokio::time::sleep(SILENCE).await;
+    server.process()?.thaw()?;
+    done.add("server silent");
     Ok(done)
 }
 

@@ -30,8 +30,13 @@ const SECONDS: u64 = 60;
 const LONG_SECONDS: u64 = 600;
 /// How long failures last before a pause in which all must be resolved.
 const ROUND: Duration = Duration::from_secs(12);
-/// How many rounds there are between two with a proxy that outlasts its lease.
-const LEASE_EVERY: u64 = 4;
+/// The kinds of rounds, in turn.
+const ROUNDS: [Round; 5] =
+    [Round::Faults, Round::Lease, Round::Silence, Round::Faults, Round::Faults];
+/// How long the proxies go on without a shard, before all are up.
+const WITHOUT_SHARD: Duration = Duration::from_millis(1_500);
+/// How long nothing fails after everything is resolved.
+const CALM: Duration = Duration::from_secs(2);
 /// Within what time of all shards being up every transaction is resolved.
 const RESOLVED: Duration = Duration::from_secs(5);
 /// How long it is waited for, so that the time can be told.
@@ -60,6 +65,17 @@ async fn money_is_constant_whatever_dies() -> Result<()> {
         panic!("SHARDLINE_BANK_SEED={seed}: {error:?}");
     }
     Ok(())
+}
+
+/// What fails in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Proxies at their fault points, servers and links.
+    Faults,
+    /// The same, and one proxy is stopped for longer than its lease.
+    Lease,
+    /// A server says nothing for so long that clients are told that the outcome is not known.
+    Silence,
 }
 
 /// The running test.
@@ -105,11 +121,11 @@ impl Day {
         let (times, each) = if seconds >= LONG_SECONDS { (20, 5) } else { (1, 0) };
         let (begun, wanted) = (Instant::now(), Duration::from_secs(seconds));
         let mut rounds = 0;
-        loop {
+        for round in ROUNDS.iter().cycle() {
             rounds += 1;
-            self.check_tellers().await?;
-            self.round(rounds % LEASE_EVERY == 2).await?;
+            self.round(*round).await?;
             self.calm().await?;
+            self.check_tellers().await?;
             let missing = self.hits().missing(times, each);
             println!(
                 "TEMP {rounds} {:?} {} {:?}",
@@ -142,18 +158,24 @@ impl Day {
     }
 
     /// Failures, for a while.
-    async fn round(&mut self, outlast_lease: bool) -> Result<()> {
+    async fn round(&mut self, round: Round) -> Result<()> {
         self.uptime.down();
-        let length = if outlast_lease { failures::BEYOND_LEASE } else { ROUND };
-        let until = Instant::now() + length;
         let mut random = || Random::new(self.random.next());
         let (first, second, third) = (random(), random(), random());
         let Cluster { proxies, shards, relays, .. } = &mut self.cluster;
+        if round == Round::Silence {
+            self.done.merge(failures::silence(proxies, shards, first).await?);
+            return Ok(());
+        }
+        let length = if round == Round::Lease { failures::BEYOND_LEASE } else { ROUND };
+        let until = Instant::now() + length;
         let [one, other] = proxies.as_mut_slice() else { anyhow::bail!("two proxies") };
         let other = async {
-            match outlast_lease {
-                true => failures::outlast_lease(other).await,
-                false => failures::proxy(other, &self.logs, second, until).await,
+            match round {
+                Round::Lease => failures::outlast_lease(other).await,
+                Round::Faults | Round::Silence => {
+                    failures::proxy(other, &self.logs, second, until).await
+                }
             }
         };
         let one = failures::proxy(one, &self.logs, first, until);
@@ -163,10 +185,15 @@ impl Day {
         Ok(())
     }
 
-    /// Everything is up, and what was left unfinished is finished in time.
+    /// Everything comes up, in either order, and what was left unfinished is finished in time.
     async fn calm(&mut self) -> Result<()> {
-        for number in 0..self.cluster.proxies.len() {
-            let node = &mut self.cluster.proxies[number];
+        let late = self.random.below(2 * self.cluster.shards.len() as u64) as usize;
+        let Cluster { proxies, shards, .. } = &mut self.cluster;
+        if let Some(shard) = shards.get_mut(late) {
+            shard.kill().await?;
+            self.done.add("server killed");
+        }
+        for node in proxies {
             if node.process.pid().is_ok() {
                 node.process.kill().await?;
                 self.done.add("proxy killed");
@@ -175,6 +202,10 @@ impl Day {
         }
         for number in 0..self.cluster.proxies.len() {
             self.cluster.wait_proxy(number).await?;
+        }
+        if let Some(shard) = self.cluster.shards.get_mut(late) {
+            tokio::time::sleep(WITHOUT_SHARD).await;
+            shard.restart().await?;
         }
         self.uptime.up();
         let looks = self.uptime.looks();
@@ -186,10 +217,14 @@ impl Day {
             Ok(())
         });
         resolved.await?;
+        self.in_time()?;
+        tokio::time::sleep(CALM).await;
         self.in_time()
     }
 
     fn in_time(&self) -> Result<()> {
+        let flips = self.uptime.flips();
+        ensure!(flips.is_empty(), "decisions that changed: {flips:?}");
         let worst = self.uptime.times().last().copied().unwrap_or_default();
         ensure!(worst <= RESOLVED, "a transaction was unfinished for {worst:?} with all shards up");
         Ok(())

@@ -151,7 +151,11 @@ impl Teller {
         let steps = self.steps(transfer);
         let way = steps.way;
         let binary = self.random.per_mille(300);
-        let hang_up = self.random.per_mille(15);
+        let hang_up = match self.random.below(100) {
+            0 => Some(Duration::ZERO),
+            1 => Some(Duration::from_millis(self.random.between(1, 40))),
+            _ => None,
+        };
         let (fate, usable) = self.run(connection, &steps, binary, hang_up).await?;
         let mut usable = usable;
         let wide = from != to || from != on;
@@ -227,13 +231,14 @@ impl Teller {
         steps
     }
 
-    /// Runs a transaction. `hang_up`: the client goes away instead of committing.
+    /// Runs a transaction. `hang_up`: the client goes away so long after it said COMMIT, and without
+    /// saying it at zero.
     async fn run(
         &mut self,
         connection: &mut Conn,
         steps: &Steps,
         binary: bool,
-        hang_up: bool,
+        hang_up: Option<Duration>,
     ) -> Result<(Fate, bool)> {
         if let Err(error) = send(connection, "BEGIN", false).await {
             return Ok((Fate::Refused(error.to_string()), is_open(&error)));
@@ -254,10 +259,15 @@ impl Teller {
                 steps.way
             );
         }
-        if hang_up {
+        if hang_up == Some(Duration::ZERO) {
             return Ok((Fate::Refused("the client went away".to_owned()), false));
         }
-        Ok(match send(connection, "COMMIT", false).await {
+        let commit = send(connection, "COMMIT", false);
+        let Ok(sent) = tokio::time::timeout(hang_up.unwrap_or(PATIENCE * 2), commit).await else {
+            let text = "the client went away during COMMIT".to_owned();
+            return Ok((Fate::Unknown(Unknown { text, ..Unknown::default() }), false));
+        };
+        Ok(match sent {
             Ok(()) => (Fate::Acknowledged, true),
             Err(error) => self.ended(connection, &error).await,
         })

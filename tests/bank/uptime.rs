@@ -16,6 +16,9 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// How long a shard may take to answer a look.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// `gtx.state` of what is committed.
+const COMMITTED: u8 = 1;
+
 /// What the watch has seen, shared with those who fail things on purpose.
 #[derive(Clone, Default)]
 pub(crate) struct Uptime(Arc<Mutex<State>>);
@@ -30,6 +33,17 @@ struct State {
     looks: u64,
     /// How long each took to be finished, counted from the time that nothing hindered it.
     took: Vec<Duration>,
+    /// Decisions, which never change.
+    decided: BTreeMap<Xid, u8>,
+    /// Those that did.
+    flips: Vec<Xid>,
+}
+
+/// What one look saw.
+#[derive(Default)]
+struct Look {
+    unfinished: BTreeSet<Xid>,
+    decided: Vec<(Xid, u8)>,
 }
 
 impl Uptime {
@@ -72,9 +86,19 @@ impl Uptime {
         times
     }
 
-    fn saw(&self, unfinished: &BTreeSet<Xid>) {
+    /// Transactions whose decision changed.
+    pub(crate) fn flips(&self) -> Vec<Xid> {
+        self.state().flips.clone()
+    }
+
+    fn saw(&self, Look { unfinished, decided }: Look) {
         let now = Instant::now();
         let mut state = self.state();
+        for (xid, decision) in decided {
+            if *state.decided.entry(xid).or_insert(decision) != decision {
+                state.flips.push(xid);
+            }
+        }
         state.looks += 1;
         let up = state.up_since;
         let mut took = Vec::new();
@@ -87,7 +111,7 @@ impl Uptime {
         });
         state.took.extend(took);
         for xid in unfinished {
-            state.unfinished.entry(*xid).or_insert(now);
+            state.unfinished.entry(xid).or_insert(now);
         }
     }
 }
@@ -98,7 +122,7 @@ pub(crate) async fn watch(shards: Vec<OptsBuilder>, uptime: Uptime, stop: Shutdo
     while !stop.is_triggered() {
         let looked = tokio::time::timeout(ANSWER, look(&shards, &mut connections)).await;
         match looked {
-            Ok(Ok(unfinished)) => uptime.saw(&unfinished),
+            Ok(Ok(look)) => uptime.saw(look),
             // Somebody is down: new connections next time.
             Ok(Err(_)) | Err(_) => connections.iter_mut().for_each(|one| *one = None),
         }
@@ -108,7 +132,7 @@ pub(crate) async fn watch(shards: Vec<OptsBuilder>, uptime: Uptime, stop: Shutdo
 
 /// The unfinished transactions of all shards: those with a branch that is prepared, and no
 /// decision to commit.
-async fn look(shards: &[OptsBuilder], connections: &mut [Option<Conn>]) -> Result<BTreeSet<Xid>> {
+async fn look(shards: &[OptsBuilder], connections: &mut [Option<Conn>]) -> Result<Look> {
     for (options, connection) in shards.iter().zip(&mut *connections) {
         if connection.is_none() {
             *connection = Some(Conn::new(options.clone()).await?);
@@ -122,29 +146,27 @@ async fn look(shards: &[OptsBuilder], connections: &mut [Option<Conn>]) -> Resul
             prepared.insert(xid_of(&xid)?, anchor);
         }
     }
-    let mut unfinished = BTreeSet::new();
+    let mut look = Look::default();
     for (number, connection) in (1..).zip(connections.iter_mut().flatten()) {
-        let here: Vec<Xid> =
-            prepared.iter().filter(|(_, anchor)| **anchor == number).map(|(xid, _)| *xid).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let committed = "SELECT xid FROM _shardline.gtx WHERE state = 1";
-        let rows: Vec<Vec<u8>> = connection.query(committed).await?;
-        let committed: BTreeSet<Xid> = rows.iter().map(|xid| xid_of(xid)).collect::<Result<_>>()?;
-        let below = "SELECT incarnation, below FROM _shardline.forgotten";
-        let below: BTreeMap<u64, u64> =
-            connection.query::<(u64, u64), _>(below).await?.into_iter().collect();
-        let aborted = "SELECT xid FROM _shardline.gtx WHERE state = 2";
-        let rows: Vec<Vec<u8>> = connection.query(aborted).await?;
-        let aborted: BTreeSet<Xid> = rows.iter().map(|xid| xid_of(xid)).collect::<Result<_>>()?;
-        unfinished.extend(here.into_iter().filter(|xid| {
-            let forgotten = below.get(&xid.incarnation.0).is_some_and(|below| xid.counter < *below);
+        let rows: Vec<(Vec<u8>, u8)> =
+            connection.query("SELECT xid, state FROM _shardline.gtx").await?;
+        let rows: Result<Vec<(Xid, u8)>> =
+            rows.into_iter().map(|(xid, state)| Ok((xid_of(&xid)?, state))).collect();
+        let rows = rows?;
+        let below: Vec<(u64, u64)> =
+            connection.query("SELECT incarnation, below FROM _shardline.forgotten").await?;
+        let decided: BTreeMap<Xid, u8> = rows.iter().copied().collect();
+        let below: BTreeMap<u64, u64> = below.into_iter().collect();
+        let here = prepared.iter().filter(|(_, anchor)| **anchor == number).map(|(xid, _)| *xid);
+        look.unfinished.extend(here.filter(|xid| match decided.get(xid) {
+            Some(&COMMITTED) => false,
+            Some(_) => true,
             // Without a row below the watermark it was committed and is forgotten.
-            !committed.contains(xid) && (aborted.contains(xid) || !forgotten)
+            None => below.get(&xid.incarnation.0).is_none_or(|below| xid.counter >= *below),
         }));
+        look.decided.extend(rows);
     }
-    Ok(unfinished)
+    Ok(look)
 }
 
 fn xid_of(bytes: &[u8]) -> Result<Xid> {
