@@ -1,9 +1,14 @@
 //! The sessions of this proxy: ids that are unique in the cluster, what each session is
 //! doing, and the switch by which one session kills another.
 
+mod spread;
+
+pub use spread::{Phase, Place, Places, SpreadView, Wait};
+
 use crate::error::SqlError;
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
+use spread::Spreads;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -21,10 +26,15 @@ pub const COUNTER_BITS: u32 = 22;
 /// How much of a statement SHOW PROCESSLIST keeps.
 const STATEMENT_BYTES_MAX: usize = 4_096;
 
+/// What a session does that waits for its client.
+const SLEEP: &str = "Sleep";
+
 /// All sessions of a proxy.
 #[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<Sessions>,
+    /// Transactions on several shards.
+    spreads: Spreads,
     started: Instant,
     sessions_max: usize,
 }
@@ -86,7 +96,8 @@ pub struct Registration {
 impl Registry {
     /// An empty registry for at most `sessions_max` sessions.
     pub fn new(sessions_max: usize) -> Self {
-        Registry { sessions: Mutex::default(), started: Instant::now(), sessions_max }
+        let (sessions, spreads) = (Mutex::default(), Spreads::default());
+        Registry { sessions, spreads, started: Instant::now(), sessions_max }
     }
 
     /// How long this proxy has been up.
@@ -177,6 +188,7 @@ impl std::ops::Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.registry.spreads.remove(self.entry.id);
         self.registry.sessions.lock().by_id.remove(&self.entry.id);
     }
 }
@@ -210,7 +222,7 @@ impl SessionEntry {
     /// The session waits for its next command.
     pub fn idle(&self, now: Instant) {
         let mut activity = self.activity.lock();
-        activity.command = "Sleep";
+        activity.command = SLEEP;
         activity.since = now;
         activity.statement.clear();
     }
@@ -243,6 +255,8 @@ pub enum Kill {
 #[derive(Debug, Default)]
 pub struct KillSwitch {
     state: AtomicU8,
+    /// The query is killed since its transaction is in a deadlock.
+    deadlock: AtomicBool,
     draining: AtomicBool,
     waiting: AtomicWaker,
 }
@@ -260,6 +274,17 @@ impl KillSwitch {
         };
         self.state.fetch_max(state, Ordering::SeqCst);
         self.waiting.wake();
+    }
+
+    /// Throws it for the running statement, whose transaction is to end.
+    pub fn throw_deadlock(&self) {
+        self.deadlock.store(true, Ordering::SeqCst);
+        self.throw(Kill::Query);
+    }
+
+    /// Whether the statement's transaction is to end because of a deadlock.
+    pub fn is_deadlock(&self) -> bool {
+        self.deadlock.load(Ordering::SeqCst)
     }
 
     /// The proxy is about to end.
@@ -285,6 +310,7 @@ impl KillSwitch {
     /// A statement begins: a KILL QUERY that came while the session was idle is void.
     pub fn rearm(&self) {
         if self.state.load(Ordering::Relaxed) == KILL_QUERY {
+            self.deadlock.store(false, Ordering::SeqCst);
             let (old, new) = (KILL_QUERY, KILL_NONE);
             let _ = self.state.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
         }

@@ -4,7 +4,7 @@ use crate::{
     auto_increment::Sequences,
     backend::{PoolConfig, PoolLimits, PoolSet},
     config::{ClientTls, ProxyConfig},
-    distributed::{Distributed, janitor, setup::SetupError},
+    distributed::{Distributed, deadlock, janitor, setup::SetupError},
     error::SqlError,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -241,6 +241,8 @@ impl Proxy {
         background.spawn("recovery", Policy::Essential, recovery);
         background.spawn("forgetting", Policy::Essential, ledgers);
         background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop.clone()));
+        let deadlocks = deadlock::watch::run(shared.clone(), stop.clone());
+        background.spawn("deadlocks", Policy::Essential, deadlocks);
         let warm = shared.clone();
         background.spawn("set shards up", Policy::Isolated, async move {
             stop.or(warm.distributed.warm()).await;

@@ -5,6 +5,7 @@ mod placement;
 mod servers;
 mod sysbench;
 mod txn_compensation;
+mod txn_deadlock;
 mod txn_fencing;
 mod txn_session;
 mod txn_setup;

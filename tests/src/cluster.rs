@@ -120,11 +120,16 @@ impl Node {
 impl Cluster {
     /// Starts everything and waits until every proxy answers.
     pub async fn start(config: ClusterConfig) -> Result<Self> {
-        let folder = Folder::new()?;
         let mut shards = Vec::new();
         for number in 1..=config.shards {
             shards.push(Server::start_with(config.tuning.clone(), number as u32).await?);
         }
+        Self::start_over(shards, config).await
+    }
+
+    /// The same over servers that run already, such as a MySQL's.
+    pub async fn start_over(shards: Vec<Server>, config: ClusterConfig) -> Result<Self> {
+        let folder = Folder::new()?;
         let mut relays = Vec::new();
         if config.links == Links::Relays {
             for shard in &shards {

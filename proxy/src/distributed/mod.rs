@@ -22,6 +22,8 @@ pub(crate) mod holders;
 pub(crate) mod resolve;
 pub(crate) mod settle;
 
+pub(crate) mod deadlock;
+
 mod binlog;
 mod definitions;
 pub(crate) mod stuck;

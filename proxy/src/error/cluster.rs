@@ -112,6 +112,17 @@ impl SqlError {
         )
     }
 
+    /// The transaction was chosen to end a deadlock over several shards.
+    pub fn deadlock() -> Self {
+        Self::new(
+            number::LOCK_DEADLOCK,
+            b"40001",
+            "deadlock",
+            RetryClass::Transaction,
+            "Deadlock found when trying to get lock; try restarting transaction".into(),
+        )
+    }
+
     /// A distributed transaction was aborted at COMMIT.
     pub fn transaction_aborted(xid: &str, why: &str) -> Self {
         Self::new(

@@ -150,6 +150,10 @@ impl Relaying {
                 read = backend.read_some() => self.take_read(read, backend)?,
                 event = interruption(client, kill, interrupt.is_some()) => match event {
                     Interruption::Query => {
+                        if kill.is_deadlock() && self.tracker.hold_end() {
+                            // The client is told of the deadlock, not of the kill.
+                            self.end_packet = EndPacket::Hold;
+                        }
                         if let Some(interrupt) = interrupt.take() {
                             interrupt();
                         }
@@ -158,6 +162,11 @@ impl Relaying {
                 },
             }
         }
+    }
+
+    /// Whether the last packet is left in the backend's slab.
+    pub(crate) fn holds_end(&self) -> bool {
+        self.end_packet == EndPacket::Hold
     }
 
     /// How the response ended, once it has.

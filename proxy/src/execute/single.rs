@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     backend::{BackendConnection, KillKind, PoolSet, PooledConnection, TextResult},
+    error::{SqlError, number},
     session::{
         Position, Session,
         diagnostics::WARNINGS_SQL,
@@ -247,7 +248,7 @@ impl Session {
         self.killed(connection, killing).await;
         relayed?;
         let (end, error) = relaying.end(connection.wire(), &mut self.client);
-        if run.end_packet() == EndPacket::Forward {
+        if !relaying.holds_end() {
             return Ok(Forwarded { end, held: None, error, warnings: None });
         }
         let held = connection.wire().read_packet().await;
@@ -304,7 +305,10 @@ impl Session {
         if let Some(error) = &forwarded.error {
             self.diagnostics.error(&server_error(error));
         }
-        if let Some(payload) = forwarded.held {
+        // Ended because of a deadlock: what the client is told comes after the rollback.
+        let interrupted = end.error.is_some_and(|(code, _)| code == number::QUERY_INTERRUPTED);
+        let deadlocked = failed && interrupted && self.registration.kill.is_deadlock();
+        if let (Some(payload), false) = (forwarded.held, deadlocked) {
             self.send_end(&connection, run, &end, &payload).await?;
         }
         self.note_result(run.insert_id, &end);
@@ -320,7 +324,11 @@ impl Session {
             Box::pin(self.read_back_variables(&mut connection, run.outgoing.sql())).await?;
         }
         self.leave(connection, run.access(), failed).await?;
-        if failed { Err(Failure::Answered) } else { Ok(()) }
+        match failed {
+            true if deadlocked => Err(SqlError::interrupted().into()),
+            true => Err(Failure::Answered),
+            false => Ok(()),
+        }
     }
 
     async fn send_end(

@@ -15,6 +15,7 @@ use crate::{
         relay::{Interruption, interruption},
         single::spawn_kill,
     },
+    registry::{Place, Places},
 };
 use shardline_model::id::ShardId;
 use shardline_wire::{ErrPacket, OkPacket, Status, command::Command, response::ERR};
@@ -48,6 +49,12 @@ impl Branches {
     /// The session stays on this shard's connection.
     pub(crate) fn pin(&mut self, shard: ShardId) {
         self.pinned = Some(shard);
+    }
+
+    /// Where they are.
+    pub(super) fn places(&self) -> Places {
+        let place = |one: &PooledConnection| Place { shard: one.shard(), thread: one.thread_id() };
+        self.held.iter().map(place).collect()
     }
 
     /// Gives everything up: what is not clean is closed.
@@ -123,6 +130,7 @@ impl Session {
             connection.poison();
             return Err(BackendFailure::Lost("the server spoke out of turn".into()));
         }
+        self.enter(connection.shard(), connection.thread_id());
         connection.queue_restore(&self.state)?;
         // A write outside a transaction cannot be taken back, so it does not leave before
         // the state is known to be applied. With BEGIN between them it can.
@@ -216,8 +224,12 @@ impl Session {
         let answer = Answer { in_transaction: connection.in_transaction(), failed };
         match self.transaction.answered(shard, access, answer) {
             Next::Hold => self.branches.put(connection),
-            Next::Release if self.branches.pinned == Some(shard) => self.branches.put(connection),
-            Next::Release => drop(connection),
+            Next::Release => {
+                self.left(shard);
+                if self.branches.pinned == Some(shard) {
+                    self.branches.put(connection);
+                }
+            }
             Next::Ended(finish) => {
                 if self.branches.pinned == Some(shard) {
                     self.branches.put(connection);
@@ -231,8 +243,12 @@ impl Session {
     /// Gives a connection back that ran no statement of the client's.
     pub(crate) fn hold_or_release(&mut self, connection: PooledConnection) {
         let shard = connection.shard();
-        if self.transaction.is_branch(shard) || self.branches.pinned == Some(shard) {
+        let is_branch = self.transaction.is_branch(shard);
+        if is_branch || self.branches.pinned == Some(shard) {
             self.branches.put(connection);
+        }
+        if !is_branch {
+            self.left(shard);
         }
     }
 
@@ -272,10 +288,13 @@ impl Session {
     /// COMMIT or ROLLBACK on all branches; the written ones decide the answer.
     pub(crate) async fn finish(&mut self, finish: Finish) -> Result<(), Failure> {
         let written = std::mem::take(&mut self.written);
-        match finish.verb {
+        self.ends(finish.verb);
+        let finished = match finish.verb {
             Verb::Commit => Box::pin(self.commit(finish, written)).await,
             Verb::Rollback => self.finish_plainly(&finish).await,
-        }
+        };
+        self.ended();
+        finished
     }
 
     /// COMMIT or ROLLBACK on all branches, at once.

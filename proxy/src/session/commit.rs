@@ -78,6 +78,7 @@ impl Session {
             return Err(SqlError::too_many_undecided().into());
         };
         self.last_xid = Some(xid);
+        self.registration.spread_prepares(Some(xid));
         let mut writers: Vec<Writer> = Vec::new();
         for shard in &finish.writers {
             let Some(connection) = self.branches.take(*shard) else { continue };

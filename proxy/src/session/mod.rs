@@ -22,6 +22,7 @@ mod settings;
 pub(crate) mod shared;
 mod short;
 mod show;
+mod spread;
 pub mod transaction;
 mod transactions;
 pub(crate) mod written;
@@ -50,6 +51,7 @@ use shardline_wire::{
     packet::FrameError,
 };
 use shared::Shared;
+use spread::Spread;
 use std::{
     future::poll_fn,
     sync::Arc,
@@ -99,6 +101,8 @@ pub(crate) struct Session {
     pub(crate) branches: branches::Branches,
     /// What the open transaction has written.
     pub(crate) written: Written,
+    /// The same once it is on several shards.
+    spread: Spread,
     /// Its last commit on several shards.
     last_xid: Option<Xid>,
     statements: Statements,
@@ -147,6 +151,7 @@ impl Session {
             transaction: Transaction::default(),
             branches: branches::Branches::default(),
             written: Written::default(),
+            spread: Spread::default(),
             last_xid: None,
             statements,
             values: SessionValues {
@@ -182,8 +187,11 @@ impl Session {
             };
             self.shared.metrics.question();
             let started = Instant::now();
-            let outcome = self.answer(&command, started).await;
+            let mut outcome = self.answer(&command, started).await;
             drop(command);
+            if outcome.is_err() && self.registration.kill.is_deadlock() {
+                outcome = Box::pin(self.deadlocked(outcome)).await;
+            }
             let ended = self.ended.take().unwrap_or_else(Instant::now);
             self.shared.metrics.statement_seconds.record((ended - started).as_secs_f64());
             if (outcome.is_err() || self.client.connection.may_flush())

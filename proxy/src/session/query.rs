@@ -64,6 +64,14 @@ pub(super) struct Planned {
     pub(super) plan: Result<Noted, Unplanned>,
 }
 
+impl Planned {
+    /// Whether it is a statement on rows.
+    fn runs_on_shards(&self) -> bool {
+        let plan = self.plan.as_ref().map(|noted| &noted.plan);
+        matches!(plan, Ok(Plan::Single(_) | Plan::Scatter(_) | Plan::Write(_)))
+    }
+}
+
 /// A plan, and what of it concerns transactions over several shards.
 pub(super) struct Noted {
     pub(super) plan: Plan,
@@ -115,6 +123,9 @@ impl Session {
     ) -> Result<(), Failure> {
         self.shared.check_lease(now)?;
         let planned = self.planned(&statement, known);
+        if self.transaction.is_transactional() && planned.runs_on_shards() {
+            self.count_statement(now);
+        }
         if let Ok(Noted { plan: Plan::Single(single), note }) = &planned.plan
             && let Some(mut running) = self.begin_short(single, note.as_ref(), &statement)
         {

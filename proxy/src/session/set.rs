@@ -11,7 +11,8 @@ use crate::{
     backend::{BackendConnection, BackendError, TextLimits, TextResult},
     error::SqlError,
     state::{
-        Names, SessionState, SqlLiteral, StateError, system_variable_literal, user_variable_literal,
+        LOCK_WAIT_TIMEOUT, LockWaits, Names, SessionState, SqlLiteral, StateError,
+        system_variable_literal, user_variable_literal,
     },
 };
 use bytes::Bytes;
@@ -278,7 +279,12 @@ impl ServerPart {
             connection.query_ok(sql.as_bytes()).await?;
         }
         let (state, mode) = self.read_back(connection, state.clone()).await?;
-        connection.note_applied(state.clone());
+        let mut applied = state.clone();
+        if self.variables.iter().any(|name| name == LOCK_WAIT_TIMEOUT) {
+            // It was set as the client wrote it, in a transaction over several shards too.
+            applied.set_lock_waits(LockWaits::AsSet);
+        }
+        connection.note_applied(applied);
         Ok((state, mode))
     }
 

@@ -8,6 +8,7 @@ use crate::{
         stuck::Choice,
     },
     error::SqlError,
+    registry::Phase,
     txn::xid::{Xid, XidError},
 };
 use shardline_model::id::ShardId;
@@ -16,8 +17,27 @@ use shardline_router::plan::ResolveChoice;
 impl Session {
     /// SHOW TRANSACTIONS.
     pub(super) fn transactions_table(&self) -> Table {
-        let names = ["Xid", "State", "Anchor", "Shards", "Age", "Waits_for"];
-        let mut table = Table::of_text(&names).with_integer(4);
+        let names =
+            ["Xid", "State", "Anchor", "Shards", "Age", "Waits_for", "Session", "Statements"];
+        let mut table = Table::of_text(&names).with_integer(4).with_integer(6).with_integer(7);
+        for view in self.shared.registry.spread() {
+            let (state, xid, waits_for) = match (view.phase, view.wait) {
+                (Phase::Open, Some(_)) => ("open", None, "the end of a statement"),
+                (Phase::Open, None) => ("open", None, "its client"),
+                (Phase::Preparing(xid), _) => ("preparing", xid, "the end of its COMMIT"),
+            };
+            let shards = view.places.iter().map(|place| self.shard_name(place.shard));
+            table.push([
+                xid.map(|xid| xid.to_string()),
+                Some(state.to_owned()),
+                None,
+                Some(shards.collect::<Vec<_>>().join(",")),
+                Some(view.age.as_secs().to_string()),
+                Some(waits_for.to_owned()),
+                Some(view.session.to_string()),
+                Some(view.statements.to_string()),
+            ]);
+        }
         for view in self.shared.distributed.overview() {
             let state = match view.state {
                 TransactionState::Undecided => "undecided",
@@ -32,6 +52,8 @@ impl Session {
                 Some(shards.join(",")),
                 Some(view.age.as_secs().to_string()),
                 Some(view.waits_for),
+                None,
+                None,
             ]);
         }
         table

@@ -9,7 +9,7 @@ mod restore_test;
 pub use literal::{LiteralError, SqlLiteral, system_variable_literal, user_variable_literal};
 pub use restore::{NotRestorable, Restore, RestoreCommand, diff};
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// Session variables that one session may change at most.
 pub const VARIABLES_MAX: usize = 512;
@@ -26,6 +26,11 @@ const ALIASES: [(&str, &str); 3] = [
     ("tx_read_only", "transaction_read_only"),
     ("identity", "last_insert_id"),
 ];
+/// How long a statement may wait for a row lock, in seconds.
+pub(crate) const LOCK_WAIT_TIMEOUT: &str = "innodb_lock_wait_timeout";
+/// The most of it while waits are short.
+const SHORT_LOCK_WAIT_S: u64 = 3;
+
 /// Variables that no statement can put back: a connection that has them is not reused.
 const NOT_RESTORABLE: [&str; 8] = [
     "gtid_next",
@@ -115,10 +120,21 @@ pub enum StateError {
     TooManyBytes,
 }
 
+/// How long a session's statements wait for row locks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockWaits {
+    /// As the session or the server says.
+    #[default]
+    AsSet,
+    /// Three seconds, or less where the session or the server says less: the transaction is on
+    /// several shards, so that waits may be deadlocks that no server sees.
+    Short,
+}
+
 /// What a session has set, or what a backend connection has applied. A clone costs a
 /// counter; a change copies what is shared.
 #[derive(Clone, Debug)]
-pub struct SessionState(Arc<Settings>);
+pub struct SessionState(Arc<Settings>, LockWaits);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -132,7 +148,7 @@ pub(crate) struct Settings {
 
 impl PartialEq for SessionState {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        self.1 == other.1 && (Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0)
     }
 }
 
@@ -141,14 +157,38 @@ impl Eq for SessionState {}
 impl SessionState {
     /// What a connection has right after its handshake.
     pub fn new(names: Names, database: Option<&str>) -> Self {
-        SessionState(Arc::new(Settings {
+        let settings = Settings {
             database: database.map(Into::into),
             names,
             variables: BTreeMap::new(),
             user_variables: BTreeMap::new(),
             next_transaction: None,
             bytes: 0,
-        }))
+        };
+        SessionState(Arc::new(settings), LockWaits::AsSet)
+    }
+
+    /// Chooses how long statements wait for row locks; what was set is kept.
+    pub fn set_lock_waits(&mut self, waits: LockWaits) {
+        self.1 = waits;
+    }
+
+    /// What `innodb_lock_wait_timeout` is to be, as SQL text.
+    fn lock_wait(&self) -> Cow<'_, str> {
+        let set = self.variable(LOCK_WAIT_TIMEOUT).map(SqlLiteral::as_str);
+        match (self.1, set) {
+            (LockWaits::AsSet, None) => "DEFAULT".into(),
+            (LockWaits::AsSet, Some(set)) => set.into(),
+            (LockWaits::Short, None) => {
+                // MySQL takes the bare LEAST for a decimal number.
+                let least = format!("LEAST({SHORT_LOCK_WAIT_S},@@global.{LOCK_WAIT_TIMEOUT})");
+                format!("CAST({least} AS UNSIGNED)").into()
+            }
+            (LockWaits::Short, Some(set)) => {
+                let less = set.parse().is_ok_and(|seconds: u64| seconds <= SHORT_LOCK_WAIT_S);
+                if less { set.into() } else { SHORT_LOCK_WAIT_S.to_string().into() }
+            }
+        }
     }
 
     /// The current database.

@@ -2,7 +2,7 @@
 //! commands that turn the one into the other. They are sent in one write with the
 //! session's own command.
 
-use super::SessionState;
+use super::{LOCK_WAIT_TIMEOUT, SessionState};
 use smallvec::SmallVec;
 use std::fmt::Write as _;
 
@@ -88,14 +88,20 @@ pub fn diff(applied: &SessionState, wanted: &SessionState) -> Result<Restore, No
 /// `name=literal` for everything that differs: first what goes back to its default, so
 /// that another name of the same variable wins.
 fn assignments(applied: &SessionState, wanted: &SessionState) -> String {
-    let (applied, wanted) = (applied.settings(), wanted.settings());
     let mut list = String::new();
-    for name in applied.variables.keys() {
+    // Beside what is set it depends on the transaction.
+    let lock_wait = wanted.lock_wait();
+    if applied.lock_wait() != lock_wait {
+        push_assignment(&mut list, format_args!("@@session.{LOCK_WAIT_TIMEOUT}={lock_wait}"));
+    }
+    let is_usual = |name: &str| name != LOCK_WAIT_TIMEOUT;
+    let (applied, wanted) = (applied.settings(), wanted.settings());
+    for name in applied.variables.keys().filter(|name| is_usual(name)) {
         if !wanted.variables.contains_key(name) {
             push_assignment(&mut list, format_args!("@@session.{name}=DEFAULT"));
         }
     }
-    for (name, value) in &wanted.variables {
+    for (name, value) in wanted.variables.iter().filter(|(name, _)| is_usual(name)) {
         if applied.variables.get(name) != Some(value) {
             push_assignment(&mut list, format_args!("@@session.{name}={value}"));
         }

@@ -92,15 +92,23 @@ impl Simulated {
             "tx_isolation" => "transaction_isolation".into(),
             other => other.to_string(),
         };
+        let mut variables: BTreeMap<String, String> =
+            state.variables().map(|(name, value)| (unalias(name), value.to_string())).collect();
+        if state.1 == LockWaits::Short {
+            let set = variables.get(LOCK_WAIT_TIMEOUT).map(String::as_str);
+            let short = match set {
+                None => "CAST(LEAST(3,@@global.innodb_lock_wait_timeout) AS UNSIGNED)",
+                Some(less @ ("1" | "3")) => less,
+                Some(_) => "3",
+            };
+            variables.insert(LOCK_WAIT_TIMEOUT.into(), short.into());
+        }
         Simulated {
             database: state.database().map(Into::into),
             client: state.names().client().into(),
             results: state.names().results().unwrap_or("NULL").into(),
             collation: state.names().collation().into(),
-            variables: state
-                .variables()
-                .map(|(name, value)| (unalias(name), value.to_string()))
-                .collect(),
+            variables,
             user_variables: state
                 .user_variables()
                 .map(|(name, value)| (name.into(), value.to_string()))
@@ -137,6 +145,7 @@ enum Change {
     Variable(&'static str, Option<SqlLiteral>),
     UserVariable(&'static str, SqlLiteral),
     NextTransaction(Option<&'static str>),
+    LockWaits(LockWaits),
     Nothing,
 }
 
@@ -176,6 +185,10 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(name, value)| Change::UserVariable(name, value)),
         prop::sample::select(vec![None, Some("READ ONLY"), Some("ISOLATION LEVEL SERIALIZABLE")])
             .prop_map(Change::NextTransaction),
+        prop::sample::select(vec![None, Some(1), Some(3), Some(50)]).prop_map(|seconds| {
+            Change::Variable(LOCK_WAIT_TIMEOUT, seconds.map(SqlLiteral::integer))
+        }),
+        prop::sample::select(vec![LockWaits::AsSet, LockWaits::Short]).prop_map(Change::LockWaits),
         Just(Change::Nothing),
     ]
 }
@@ -188,6 +201,7 @@ fn make(state: &mut SessionState, change: Change) {
         Change::Variable(name, None) => state.set_variable_default(name),
         Change::UserVariable(name, value) => state.set_user_variable(name, value).unwrap(),
         Change::NextTransaction(characteristics) => state.set_next_transaction(characteristics),
+        Change::LockWaits(waits) => state.set_lock_waits(waits),
         Change::Nothing => {}
     }
 }

@@ -24,7 +24,7 @@ use std::fmt::Write as _;
 pub const PARTICIPANTS_MAX: usize = 256;
 
 /// The version of the tables that this program needs.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What a control connection is set to. READ COMMITTED: deletes of rows that are gone take
 /// no gap locks. The short wait is what [`super::outcome::AbortAnswer::Waiting`] is told by.
@@ -55,7 +55,11 @@ pub const READ_VERSION: &str =
 ///   proxies deciding all the time no row could ever be inserted there.
 /// - `forgotten` is apart from it, since every decision holds a share lock on `incarnation`
 ///   until it is durable, and every forgetting would wait for all of them.
-pub const SETUP: [&[&str]; SCHEMA_VERSION as usize] = [&[
+/// - `lock_wait` is used on the cluster's first shard: what proxies tell each other of waits that may
+///   be deadlocks. `places` is text, `shard:connection,...`.
+pub const SETUP: [&[&str]; SCHEMA_VERSION as usize] = [FIRST_TABLES, LOCK_WAITS];
+
+const FIRST_TABLES: &[&str] = &[
     "CREATE DATABASE IF NOT EXISTS _shardline",
     "CREATE TABLE IF NOT EXISTS _shardline.schema_version (\
          version INT UNSIGNED NOT NULL PRIMARY KEY) ENGINE=InnoDB",
@@ -84,7 +88,20 @@ pub const SETUP: [&[&str]; SCHEMA_VERSION as usize] = [&[
          incarnation BIGINT UNSIGNED NOT NULL PRIMARY KEY, \
          below BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
     "INSERT IGNORE INTO _shardline.schema_version VALUES (1)",
-]];
+];
+
+const LOCK_WAITS: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS _shardline.lock_wait (\
+         incarnation BIGINT UNSIGNED NOT NULL, \
+         number BIGINT UNSIGNED NOT NULL, \
+         wait BIGINT UNSIGNED NOT NULL, \
+         victim BIGINT UNSIGNED NOT NULL, \
+         begun_us BIGINT NOT NULL, \
+         seen_us BIGINT NOT NULL, \
+         places VARBINARY(4096) NOT NULL, \
+         PRIMARY KEY (incarnation, number)) ENGINE=InnoDB",
+    "INSERT IGNORE INTO _shardline.schema_version VALUES (2)",
+];
 
 /// `branch.state`: committed, awaiting the decision.
 pub const PREPARED: u8 = 1;

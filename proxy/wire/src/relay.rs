@@ -180,6 +180,14 @@ impl ResponseTracker {
         &self.end
     }
 
+    /// From now on the last packet is held. False when it is on its way already.
+    pub fn hold_end(&mut self) -> bool {
+        if self.due != Due::Nothing {
+            self.end_packet = EndPacket::Hold;
+        }
+        self.end_packet == EndPacket::Hold
+    }
+
     /// Whether the response is complete, a held end packet aside.
     pub fn is_complete(&self) -> bool {
         self.due == Due::Nothing && self.passing == 0 && !self.continues
