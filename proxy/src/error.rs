@@ -6,6 +6,7 @@
 
 mod cluster;
 mod guard;
+mod reads;
 
 use shardline_router::plan::Refusal;
 

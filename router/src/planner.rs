@@ -50,6 +50,11 @@ pub(crate) fn plan(
 }
 
 impl Context<'_> {
+    /// Whether transactions over several shards may be under way, which reads may have to mind.
+    pub(crate) fn has_guards(&self) -> bool {
+        !self.catalog.guards.is_empty()
+    }
+
     fn form(&self) -> Result<Form, Refusal> {
         let pieces = self.pieces;
         let first = (0..pieces.len()).find(|&i| !pieces.is(i, TokenKind::LeftParen)).unwrap_or(0);

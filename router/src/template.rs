@@ -45,6 +45,8 @@ pub struct SessionValues {
     pub found_rows: u64,
     /// ROW_COUNT().
     pub row_count: i64,
+    /// `shardline_read_consistency`.
+    pub read_consistency: &'static str,
 }
 
 /// One execution of a template.
@@ -148,7 +150,7 @@ impl Template {
         self.traits
     }
 
-    /// The databases of the tables that it writes or locks.
+    /// The databases of the tables that it writes or locks, or reads while there are guards.
     pub fn touched_databases(&self) -> &[Arc<str>] {
         &self.touching().databases
     }
@@ -163,7 +165,7 @@ impl Template {
         }
     }
 
-    /// What one execution writes or locks; `input` is as [`Template::bind`] made a plan of
+    /// What one execution writes or locks, or reads while there are guards; `input` is as [`Template::bind`] made a plan of
     /// it, with the sequence numbers.
     pub fn touches(&self, input: &BindInput<'_>) -> Touches {
         let values = self.values(input);

@@ -1,6 +1,8 @@
 //! What a statement writes or locks, for distributed transactions: the keys that an
 //! undecided transaction keeps from others, and that a writer must find free. It is asked
 //! for beside the plan, and only while it can matter, so that plain statements pay nothing.
+//! Of statements that only read it is known while the catalog has a guard: a reader may want
+//! to see no row of an undecided transaction.
 //!
 //! Leaving a key out would be wrong; naming too much only makes others wait.
 
@@ -26,7 +28,7 @@ use sqlparser::ast::Expr;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The rows that one execution of a statement writes, or locks by `FOR UPDATE`,
-/// `FOR SHARE` or `LOCK IN SHARE MODE`.
+/// `FOR SHARE` or `LOCK IN SHARE MODE`; those that it reads while the catalog has a guard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touches {
     /// The databases of their tables, without repetition.

@@ -7,6 +7,7 @@ mod sysbench;
 mod txn_compensation;
 mod txn_deadlock;
 mod txn_fencing;
+mod txn_reads;
 mod txn_session;
 mod txn_setup;
 mod txn_sql;

@@ -18,6 +18,7 @@ pub(crate) mod janitor;
 
 pub(crate) mod forget;
 pub(crate) mod holders;
+pub(crate) mod reads;
 
 pub(crate) mod resolve;
 pub(crate) mod settle;

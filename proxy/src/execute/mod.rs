@@ -2,8 +2,10 @@
 //! merged, writes in parts.
 
 pub(crate) mod checked;
+pub(crate) mod committed;
 pub(crate) mod outgoing;
 pub(crate) mod relay;
 pub(crate) mod scatter;
 pub(crate) mod single;
+pub(crate) mod snapshots;
 pub(crate) mod write;

@@ -423,7 +423,7 @@ impl Session {
 }
 
 /// Reads an answer to its end; whether it was an error.
-async fn drain(
+pub(super) async fn drain(
     connection: &mut PooledConnection,
     head_read: bool,
     bytes_max: usize,

@@ -331,7 +331,7 @@ impl Session {
         }
     }
 
-    async fn send_end(
+    pub(super) async fn send_end(
         &mut self,
         connection: &BackendConnection,
         run: &SingleRun<'_>,

@@ -143,6 +143,7 @@ impl Session {
         self.state = SessionState::new(self.state.names().clone(), database.as_deref());
         self.mode = Default::default();
         self.settings = Default::default();
+        self.values.read_consistency = self.settings.read_consistency.name();
         self.diagnostics.clear();
         self.values.last_insert_id = 0;
         self.values.found_rows = 0;

@@ -15,6 +15,7 @@ mod parameters;
 mod prepared;
 mod preparing;
 mod query;
+mod reads;
 mod schema;
 mod session_statement;
 mod set;
@@ -40,7 +41,7 @@ use diagnostics::Diagnostics;
 use failure::Failure;
 use idle::IdleTimer;
 use prepared::Statements;
-use settings::Settings;
+use settings::{ReadConsistency, Settings};
 use shardline_model::catalog::Catalog;
 use shardline_router::{lexer::SqlMode, router::Scratch, template::SessionValues};
 use shardline_wire::{
@@ -158,6 +159,7 @@ impl Session {
                 connection_id: registration.id.into(),
                 user: format!("{}@{host}", login.user),
                 current_user: format!("{}@%", login.user),
+                read_consistency: ReadConsistency::default().name(),
                 ..SessionValues::default()
             },
             diagnostics: Diagnostics::default(),

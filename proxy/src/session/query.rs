@@ -6,6 +6,7 @@ use super::{
     commit::is_guarded,
     failure::Failure,
     prepared::Known,
+    reads::Reading,
     written::{Note, Written},
 };
 use crate::{
@@ -76,6 +77,8 @@ impl Planned {
 pub(super) struct Noted {
     pub(super) plan: Plan,
     pub(super) note: Option<Note>,
+    /// What a read level above `local` asks first.
+    pub(super) reading: Option<Box<Reading>>,
 }
 
 /// Why there is no plan.
@@ -126,7 +129,8 @@ impl Session {
         if self.transaction.is_transactional() && planned.runs_on_shards() {
             self.count_statement(now);
         }
-        if let Ok(Noted { plan: Plan::Single(single), note }) = &planned.plan
+        if let Ok(Noted { plan: Plan::Single(single), note, reading }) = &planned.plan
+            && reading.as_deref().is_none_or(Reading::is_plain)
             && let Some(mut running) = self.begin_short(single, note.as_ref(), &statement)
         {
             let quick = poll_fn(|cx| self.poll_short(&mut running, cx)).await;
@@ -170,7 +174,7 @@ impl Session {
             }
             plan => plan,
         };
-        let Noted { plan, note } = match plan {
+        let Noted { plan, note, reading } = match plan {
             Ok(noted) => noted,
             Err(Unplanned::Refused(error)) => {
                 return Err(self.refusal(error, statement.sql, &catalog).await);
@@ -180,6 +184,12 @@ impl Session {
                 return Err(SqlError::internal(text).into());
             }
         };
+        if let Some(reading) = reading
+            && let Some(done) =
+                Box::pin(self.read_at_level(&reading, &plan, &statement, &catalog)).await
+        {
+            return done;
+        }
         match plan {
             Plan::Single(single) => self.single(&single, statement, note, catalog).await,
             Plan::Scatter(scatter) => {
@@ -293,8 +303,7 @@ impl Session {
         loop {
             match template.bind(&input) {
                 Ok(plan) => {
-                    let note = self.note(template, &input, &plan);
-                    return Ok(Noted { plan, note });
+                    return Ok(self.noted(template, &input, plan));
                 }
                 Err(BindError::Refused(refusal)) => return Err(refused(refusal)),
                 Err(BindError::NeedsIds { table, count }) => {
@@ -332,8 +341,7 @@ impl Session {
             BindError::NeedsIds { table, count } => Unplanned::NeedsIds { table, count },
         })?;
         self.shared.metrics.planned(&plan);
-        let note = self.note(&template, &input, &plan);
-        Ok(Noted { plan, note })
+        Ok(self.noted(&template, &input, plan))
     }
 
     async fn single(
@@ -346,13 +354,13 @@ impl Session {
         if let InsertId::Explicit { high, table, .. } = single.insert_id {
             self.advance(table, high).await?;
         }
-        // Only writes are waited for before an older catalog counts as given up.
+        // Of reads at the level `local` none is waited for before an older catalog counts as
+        // given up.
+        let held = single.traits.writes || self.reads_hold_catalog();
         let (candidates, _held): (SmallVec<[ShardId; 4]>, _) = match single.target {
-            Target::Shard(shard) if single.traits.writes => {
-                (SmallVec::from_slice(&[shard]), Some(catalog))
-            }
+            Target::Shard(shard) if held => (SmallVec::from_slice(&[shard]), Some(catalog)),
             Target::Shard(shard) => (SmallVec::from_slice(&[shard]), None),
-            Target::Any => (self.any_shards(&catalog), None),
+            Target::Any => (self.any_shards(&catalog), held.then_some(catalog)),
         };
         let mut candidates = candidates.into_iter().peekable();
         while let Some(shard) = candidates.next() {
@@ -416,6 +424,13 @@ impl Session {
         self.run_noted(run, note.as_ref()).await
     }
 
+    fn noted(&self, template: &Template, input: &BindInput<'_>, plan: Plan) -> Noted {
+        let reading = self.reads_hold_catalog();
+        let reading = reading.then(|| Box::new(self.reading(template, input, &plan)));
+        let note = self.note(template, input, &plan);
+        Noted { plan, note, reading }
+    }
+
     /// What is to be noted of a statement that writes or locks rows, or checked before it
     /// commits by itself. Most have nothing: no transaction is open and no guard is up.
     fn note(&self, template: &Template, input: &BindInput<'_>, plan: &Plan) -> Option<Note> {
@@ -464,7 +479,11 @@ impl Session {
 }
 
 /// A plan on one shard as it is run there.
-fn single_run<'a>(single: &'a Single, shard: ShardId, statement: &Statement<'a>) -> SingleRun<'a> {
+pub(super) fn single_run<'a>(
+    single: &'a Single,
+    shard: ShardId,
+    statement: &Statement<'a>,
+) -> SingleRun<'a> {
     SingleRun {
         shard,
         outgoing: outgoing(single, statement),

@@ -25,8 +25,13 @@ impl Session {
             SessionStatement::Use { database } => self.use_database(&database)?,
             SessionStatement::Set { assignments } => self.set(&assignments).await?,
             SessionStatement::Begin { read_only, consistent_snapshot } => {
+                self.check_isolation()?;
                 let finish = self.transaction.begin(read_only, consistent_snapshot);
+                self.keep_snapshots();
                 self.finish(finish).await?;
+                if consistent_snapshot {
+                    self.begin_snapshots().await?;
+                }
             }
             SessionStatement::Commit { chain, release } => {
                 return self.end_transaction(Verb::Commit, chain, release, position).await;

@@ -98,7 +98,15 @@ impl Session {
                 };
                 self.set_autocommit(on).await
             }
-            Assignment::Session { name, value } => Ok(self.settings.set(name, value)?),
+            Assignment::Session { name, value } => {
+                // A transaction has one level from its begin to its end.
+                if name == "shardline_read_consistency" && self.transaction.is_open() {
+                    return Err(SqlError::transaction_in_progress().into());
+                }
+                self.settings.set(name, value)?;
+                self.values.read_consistency = self.settings.read_consistency.name();
+                Ok(())
+            }
             Assignment::Transaction { characteristics, .. } => {
                 Ok(self.transaction.set_next(characteristics)?)
             }

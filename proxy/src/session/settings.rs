@@ -10,11 +10,52 @@ pub(crate) use shardline_router::reserved::OWN_SCHEMA;
 /// Databases that exist on every server and are not in the catalog.
 const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
 
+/// What a session's reads see of transactions over several shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ReadConsistency {
+    /// Each shard's own isolation.
+    #[default]
+    Local,
+    /// Nothing that is not decided.
+    Committed,
+    /// Nothing in part.
+    Atomic,
+}
+
+impl ReadConsistency {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ReadConsistency::Local => "local",
+            ReadConsistency::Committed => "committed",
+            ReadConsistency::Atomic => "atomic",
+        }
+    }
+
+    fn of(name: &str, value: &str) -> Result<Self, SqlError> {
+        let word = value.trim().trim_matches(['\'', '"']).to_ascii_lowercase();
+        match word.as_str() {
+            "local" | "default" => Ok(ReadConsistency::Local),
+            "committed" => Ok(ReadConsistency::Committed),
+            "atomic" => Ok(ReadConsistency::Atomic),
+            "strict" => Err(SqlError::not_supported(
+                "shardline_read_consistency = strict holds up the commits of all proxies, which \
+                 this version cannot do",
+                "use atomic, which differs in one point: of transactions on one shard each, a \
+                 later one may be seen without an earlier one",
+            )),
+            _ => Err(SqlError::wrong_value(name, value)),
+        }
+    }
+}
+
 /// What a session has set of the `shardline_*` variables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     /// `shardline_allow_explicit_ids`.
     pub(crate) allow_explicit_ids: bool,
+    /// `shardline_read_consistency`.
+    pub(crate) read_consistency: ReadConsistency,
     /// `wait_timeout`, which the proxy keeps itself.
     pub(crate) wait_timeout: Option<Duration>,
 }
@@ -29,6 +70,10 @@ impl Settings {
             "shardline_allow_explicit_ids" => {
                 self.allow_explicit_ids =
                     boolean(value).ok_or_else(|| SqlError::wrong_value(name, value))?;
+                Ok(())
+            }
+            "shardline_read_consistency" => {
+                self.read_consistency = ReadConsistency::of(name, value)?;
                 Ok(())
             }
             _ => Err(SqlError::unknown_variable(name)),
@@ -102,6 +147,22 @@ mod tests {
         assert!(!settings.allow_explicit_ids);
         assert_eq!(settings.set("shardline_allow_explicit_ids", "2").unwrap_err().number, 1231);
         assert_eq!(settings.set("shardline_nothing", "2").unwrap_err().number, 1193);
+    }
+
+    #[test]
+    fn read_levels_are_words() {
+        let mut settings = Settings::default();
+        let name = "shardline_read_consistency";
+        settings.set(name, "'ATOMIC'").unwrap();
+        assert_eq!(settings.read_consistency, ReadConsistency::Atomic);
+        settings.set(name, "committed").unwrap();
+        assert_eq!(settings.read_consistency, ReadConsistency::Committed);
+        for (value, number) in [("serial", 1231), ("1", 1231), ("strict", 1235)] {
+            assert_eq!(settings.set(name, value).unwrap_err().number, number, "{value}");
+        }
+        assert_eq!(settings.read_consistency, ReadConsistency::Committed);
+        settings.set(name, "DEFAULT").unwrap();
+        assert_eq!(settings.read_consistency, ReadConsistency::Local);
     }
 
     #[test]

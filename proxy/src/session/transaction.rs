@@ -6,6 +6,8 @@
 //! BEGIN and the savepoints set so far travel in front of that statement. A transaction that
 //! has written on several shards is committed by `session/commit.rs`.
 
+mod snapshots;
+
 use crate::error::SqlError;
 use shardline_model::id::ShardId;
 use smallvec::SmallVec;
@@ -37,6 +39,8 @@ struct Open {
     savepoints: Vec<Savepoint>,
     /// The transaction of one statement alone: the client does not know of it.
     of_statement: bool,
+    /// Its snapshots are open, on all shards that it may read.
+    has_snapshots: bool,
     branches: SmallVec<[ShardId; 4]>,
     /// Those that were written, in the order of their first write.
     writers: SmallVec<[ShardId; 4]>,

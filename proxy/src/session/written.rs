@@ -134,6 +134,15 @@ impl OnShard {
     }
 }
 
+/// What must be free on the shard for a statement that touches these rows.
+pub(crate) fn check_of(shard: ShardId, touches: &Touches) -> LockCheck {
+    let mut check = LockCheck::default();
+    for (space, touched) in touches.rows.iter().filter_map(|rows| touched_on(shard, rows)) {
+        check.add(space, &touched);
+    }
+    check
+}
+
 /// What of these rows is on the shard; None when nothing is.
 fn touched_on(shard: ShardId, rows: &TouchedRows) -> Option<(LockSpace, Touched)> {
     let space = match rows.space {

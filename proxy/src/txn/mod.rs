@@ -20,6 +20,7 @@
 //! | [`recovery`] | one transaction that somebody left | each proxy |
 //! | [`forget`] | an incarnation's names, undecided ones, forgetting | one for each proxy |
 //! | [`fencing`], [`sweep`] | a dead incarnation | the janitor |
+//! | [`snapshots`] | whether snapshots of several shards show it whole | an `atomic` read |
 //! | [`guard`] | whether writers check | a proxy that wants it moved; the janitor |
 //! | [`sql`] | tables and packets | their drivers |
 //!
@@ -73,5 +74,7 @@ pub mod fencing;
 pub mod sweep;
 
 pub mod guard;
+
+pub mod snapshots;
 
 pub mod sql;

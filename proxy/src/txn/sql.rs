@@ -337,8 +337,30 @@ pub fn forget_branches(branches: &[(Xid, LockSet)]) -> Packet {
         "DELETE FROM _shardline.branch WHERE xid IN ({}) AND state = {PREPARED}",
         list(xids().map(Xid::to_bytes))
     );
-    packet.then(Part::Plain, &sql).then(Part::Commit, "COMMIT")
+    packet.then(Part::Plain, &sql).then(Part::Plain, COUNT_FORGETTING).then(Part::Commit, "COMMIT")
 }
+
+/// What [`forget_branches`] leaves behind, so that snapshots on both sides of it can be told
+/// apart. No incarnation has the number 0. The last before COMMIT, since all proxies' batches
+/// on the shard wait for one another here.
+const COUNT_FORGETTING: &str = "INSERT INTO _shardline.forgotten (incarnation, below) VALUES (0, 1) \
+     ON DUPLICATE KEY UPDATE below = below + 1";
+
+/// What `txn::snapshots` compares, in one statement and so of one moment. Rows of (1, xid, anchor,
+/// NULL, participants): prepared; (2, xid, NULL, NULL, participants): committed; (3, NULL,
+/// incarnation, below, NULL): a mark.
+pub fn show() -> String {
+    let committed = state_number(Decision::Committed);
+    format!(
+        "SELECT 1, xid, anchor, NULL, participants FROM _shardline.branch WHERE state = {PREPARED} \
+         UNION ALL SELECT 2, xid, NULL, NULL, participants FROM _shardline.gtx \
+         WHERE state = {committed} UNION ALL SELECT 3, NULL, incarnation, below, NULL \
+         FROM _shardline.forgotten LIMIT {SHOWN_MAX}"
+    )
+}
+
+/// How many rows [`show`] has at most; when there are as many, there may be more.
+pub const SHOWN_MAX: usize = 200_000;
 
 /// Forget the decisions of one anchor and raise the watermark, both or neither.
 pub fn forget_decisions(incarnation: Incarnation, xids: &[Xid], below: u64) -> Packet {

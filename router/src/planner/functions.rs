@@ -20,6 +20,7 @@ enum SessionFunction {
     CurrentUser,
     FoundRows,
     RowCount,
+    ReadConsistency,
 }
 
 impl SessionCall {
@@ -40,6 +41,7 @@ impl SessionCall {
             SessionFunction::CurrentUser => quoted(&session.current_user),
             SessionFunction::FoundRows => signed(session.found_rows),
             SessionFunction::RowCount => signed(session.row_count.cast_unsigned()),
+            SessionFunction::ReadConsistency => quoted(session.read_consistency),
         }
     }
 }
@@ -76,6 +78,9 @@ fn session_call(pieces: &Pieces<'_>, index: usize) -> Option<SessionCall> {
             b"@@pseudo_thread_id" | b"@@session.pseudo_thread_id" => {
                 call(1, SessionFunction::ConnectionId)
             }
+            b"@@shardline_read_consistency"
+            | b"@@session.shardline_read_consistency"
+            | b"@@local.shardline_read_consistency" => call(1, SessionFunction::ReadConsistency),
             _ => None,
         };
     }

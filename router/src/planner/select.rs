@@ -61,16 +61,17 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         _ => Vec::new(),
     };
     let route = Route::of(&facts);
-    let touching = match traits.locks {
-        true => locking(context, &facts, query),
+    // What it only reads is asked for while some transaction may be undecided.
+    let touching = match traits.locks || context.has_guards() {
+        true => chosen(context, &facts, query),
         false => Touching::default(),
     };
     let scatter = scatter_form(context, query, facts, shape, traits);
     Ok(Form::Read(ReadForm { route, traits, scatter, nameless, touching }))
 }
 
-/// What of the rows that it locks is known by now: those of all its tables.
-fn locking(context: &Context<'_>, facts: &Facts, query: &Query) -> Touching {
+/// What of the rows that it reads or locks is known by now: those of all its tables.
+fn chosen(context: &Context<'_>, facts: &Facts, query: &Query) -> Touching {
     let condition = match query.body.as_ref() {
         SetExpr::Select(select) if facts.instances.len() == 1 => select.selection.as_ref(),
         _ => None,

@@ -46,6 +46,7 @@ pub(crate) fn session() -> SessionValues {
         current_user: "ann@%".into(),
         found_rows: 3,
         row_count: -1,
+        read_consistency: "local",
         select_limit: None,
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
         true => InsertId::FromServer,
         false => InsertId::None,
     };
-    let touching = match writes || locks {
+    let touching = match writes || locks || context.has_guards() {
         true => Touching::of_tables(candidates.tables.iter().map(Arc::as_ref)),
         false => Touching::default(),
     };

@@ -11,7 +11,8 @@ use crate::{
 use proptest::prelude::*;
 use shardline_model::{
     catalog::{Catalog, Table, UniqueKey},
-    id::{GroupId, ShardId, TableId},
+    guard::{Guard, GuardState},
+    id::{Epoch, GroupId, ShardId, TableId},
 };
 use std::{fmt::Write, sync::Arc};
 
@@ -187,6 +188,28 @@ fn every_write_names_its_database() {
         }
     }
     assert!(writes > 30, "{writes}");
+}
+
+/// What a statement reads is known only while the catalog has a guard.
+#[test]
+fn reads_are_told_while_there_are_guards() {
+    let quiet = catalog::catalog(3);
+    let mut guarded = quiet.clone();
+    let guard = Guard { state: GuardState::On, since: Epoch(1) };
+    guarded.guards.insert("bank".into(), guard);
+    let told = |catalog: &Catalog, sql: &str| {
+        let (_, touches) = planned(&Case::default(), catalog, sql.as_bytes()).unwrap();
+        assert!(touches.tables.is_empty(), "{sql}");
+        render(&touches)
+    };
+    for (sql, expected) in [
+        ("SELECT owner FROM accounts WHERE id = 7", "databases: bank\ngroup 1: 7@"),
+        ("SELECT SUM(balance) FROM accounts", "databases: bank\ngroup 1: any"),
+        ("SELECT 1", "databases: "),
+    ] {
+        assert!(told(&guarded, sql).starts_with(expected), "{}", told(&guarded, sql));
+        assert_eq!(told(&quiet, sql), "databases: ");
+    }
 }
 
 #[test]

@@ -1,0 +1,261 @@
+//! What `shardline_read_consistency` asks of a statement before it runs. Sessions at the level
+//! `local` never come here but for one look at their level.
+
+use super::{
+    Session,
+    commit::is_guarded,
+    failure::Failure,
+    query::{Statement, single_run},
+    settings::ReadConsistency,
+    written::check_of,
+};
+use crate::{
+    error::SqlError,
+    session::transaction::{Chain, Verb},
+    txn::lock_key::LockCheck,
+};
+use shardline_model::{catalog::Catalog, id::ShardId};
+use shardline_router::{
+    plan::{Plan, Scatter, Single, Target},
+    template::{BindInput, Template},
+    touch::Touches,
+};
+
+/// What is to be seen to for a statement of a session whose level is not `local`.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// Nothing, but that an older catalog counts as given up only when it has its answer.
+    Plain,
+    /// The transaction that it begins keeps its snapshots.
+    Begin,
+    /// The transaction's snapshots are opened first, on all shards.
+    Open,
+    /// No row of these may be undecided in the snapshot that is read.
+    Checked(Touches),
+    /// Snapshots for the statement alone, which show no transaction in part.
+    Whole,
+}
+
+impl Reading {
+    /// Whether the statement runs as any other.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Reading::Plain => true,
+            Reading::Begin | Reading::Open | Reading::Checked(_) | Reading::Whole => false,
+        }
+    }
+}
+
+impl Session {
+    /// What the session's level, which is not `local`, asks of a planned statement.
+    pub(super) fn reading(
+        &self,
+        template: &Template,
+        input: &BindInput<'_>,
+        plan: &Plan,
+    ) -> Reading {
+        let traits = template.traits();
+        let reads = !traits.writes && !traits.locks;
+        let (one_shard, reads) = match plan {
+            Plan::Single(_) => (true, reads),
+            Plan::Scatter(_) => (false, reads),
+            Plan::Write(_) => (false, false),
+            Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => return Reading::Plain,
+        };
+        let guarded = reads && is_guarded(input.catalog, template.touched_databases());
+        let transactional = self.transaction.is_transactional();
+        match self.settings.read_consistency {
+            ReadConsistency::Atomic if transactional => match self.transaction.has_snapshots() {
+                true => Reading::Plain,
+                false => Reading::Open,
+            },
+            ReadConsistency::Atomic if guarded && !one_shard => Reading::Whole,
+            // All that one shard shows of a transaction it shows at once.
+            ReadConsistency::Atomic | ReadConsistency::Committed if guarded => {
+                Reading::Checked(template.touches(input))
+            }
+            ReadConsistency::Atomic | ReadConsistency::Committed | ReadConsistency::Local => {
+                match transactional && !self.transaction.is_begun() {
+                    true => Reading::Begin,
+                    false => Reading::Plain,
+                }
+            }
+        }
+    }
+
+    /// Whether its level is another than `local`. Such reads hold their catalog to the end: a
+    /// guard that rises waits for them.
+    pub(super) fn reads_hold_catalog(&self) -> bool {
+        self.settings.read_consistency != ReadConsistency::Local
+    }
+
+    /// Sees to it. None: the statement is still to be run, as any other.
+    pub(super) async fn read_at_level(
+        &mut self,
+        reading: &Reading,
+        plan: &Plan,
+        statement: &Statement<'_>,
+        catalog: &Catalog,
+    ) -> Option<Result<(), Failure>> {
+        if self.transaction.is_transactional()
+            && !self.transaction.is_begun()
+            && !reading.is_plain()
+            && let Err(error) = self.begin_without_autocommit()
+        {
+            return Some(Err(error.into()));
+        }
+        let entered = match (reading, plan) {
+            (Reading::Open, _) => {
+                let shards: Vec<ShardId> = catalog.shards.keys().copied().collect();
+                self.open_snapshots(&shards).await
+            }
+            (Reading::Checked(touches), Plan::Single(single)) => {
+                return self.read_single(single, touches, statement, catalog).await;
+            }
+            (Reading::Checked(touches), Plan::Scatter(scatter)) => {
+                let checks = scatter.parts.iter();
+                let checks = checks.map(|part| (part.shard, check_of(part.shard, touches)));
+                let checks: Vec<_> = checks.collect();
+                if !self.transaction.is_transactional() {
+                    return Some(self.read_alone(scatter, Some(&checks), statement).await);
+                }
+                self.enter_checked(&checks).await
+            }
+            (Reading::Whole, Plan::Scatter(scatter)) => {
+                return Some(self.read_alone(scatter, None, statement).await);
+            }
+            (Reading::Plain | Reading::Begin | Reading::Checked(_) | Reading::Whole, _) => Ok(()),
+        };
+        entered.err().map(Err)
+    }
+
+    /// A read on one shard. Outside a transaction all goes in one write.
+    async fn read_single(
+        &mut self,
+        single: &Single,
+        touches: &Touches,
+        statement: &Statement<'_>,
+        catalog: &Catalog,
+    ) -> Option<Result<(), Failure>> {
+        let candidates = match single.target {
+            Target::Shard(shard) => smallvec::smallvec![shard],
+            Target::Any => self.any_shards(catalog),
+        };
+        let mut candidates = candidates.into_iter().peekable();
+        while let Some(shard) = candidates.next() {
+            let check = check_of(shard, touches);
+            if check == LockCheck::default() {
+                return None;
+            }
+            let outcome = if self.transaction.is_transactional() {
+                self.enter_checked(&[(shard, check)]).await
+            } else {
+                let run = single_run(single, shard, statement);
+                self.run_checked_read(run, &check).await
+            };
+            match outcome {
+                Err(Failure::Sql(error))
+                    if error.is_unreachable_shard() && candidates.peek().is_some() => {}
+                Ok(()) if self.transaction.is_transactional() => {
+                    // The shard that was looked at is the one that is read.
+                    let run = single_run(single, shard, statement);
+                    return Some(self.run_single(run).await);
+                }
+                outcome => return Some(outcome),
+            }
+        }
+        Some(Err(SqlError::no_shards().into()))
+    }
+
+    /// A read on several shards outside a transaction, in one of its own.
+    async fn read_alone(
+        &mut self,
+        scatter: &Scatter,
+        checks: Option<&[(ShardId, LockCheck)]>,
+        statement: &Statement<'_>,
+    ) -> Result<(), Failure> {
+        self.transaction.begin_read();
+        let entered = match checks {
+            Some(checks) => self.enter_checked(checks).await,
+            None => {
+                let mut shards: Vec<_> = scatter.parts.iter().map(|part| part.shard).collect();
+                shards.sort_unstable();
+                shards.dedup();
+                self.open_snapshots(&shards).await
+            }
+        };
+        let done = match entered {
+            Ok(()) => self.run_scatter(scatter, statement.protocol, statement.position).await,
+            Err(failure) => Err(failure),
+        };
+        // Whatever went wrong may have ended it already.
+        if self.transaction.is_transactional() {
+            let finish = self.transaction.finish(Verb::Rollback, Chain::No);
+            let finished = self.finish(finish).await;
+            done?;
+            return finished;
+        }
+        done
+    }
+
+    /// BEGIN at a level that keeps snapshots: the isolation levels that cannot are refused.
+    pub(super) fn check_isolation(&self) -> Result<(), SqlError> {
+        if self.settings.read_consistency == ReadConsistency::Local {
+            return Ok(());
+        }
+        let variable = |name| self.state.variable(name).map(|value| value.as_str());
+        let chosen = self.transaction.next_isolation();
+        let chosen = chosen.or_else(|| variable("transaction_isolation"));
+        let Some(chosen) = chosen.or_else(|| variable("tx_isolation")) else { return Ok(()) };
+        if chosen.to_ascii_uppercase().replace('-', " ").contains("REPEATABLE READ") {
+            return Ok(());
+        }
+        Err(SqlError::not_supported(
+            format!(
+                "shardline_read_consistency = {} needs a snapshot that lasts as long as the \
+                 transaction, and this one is to be {}",
+                self.settings.read_consistency.name(),
+                chosen.trim_matches('\'')
+            ),
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, or read with \
+             shardline_read_consistency = local",
+        ))
+    }
+
+    /// A transaction that BEGIN has just opened keeps its snapshots.
+    pub(super) fn keep_snapshots(&mut self) {
+        if self.settings.read_consistency != ReadConsistency::Local {
+            self.transaction.keep_snapshots();
+        }
+    }
+
+    /// START TRANSACTION WITH CONSISTENT SNAPSHOT: at the level `atomic` there is one now.
+    pub(super) async fn begin_snapshots(&mut self) -> Result<(), Failure> {
+        if self.settings.read_consistency != ReadConsistency::Atomic {
+            return Ok(());
+        }
+        let catalog = self.catalog();
+        let shards: Vec<ShardId> = catalog.shards.keys().copied().collect();
+        let opened = Box::pin(self.open_snapshots(&shards)).await;
+        drop(catalog);
+        if opened.is_err() && self.transaction.is_transactional() {
+            let finish = self.transaction.finish(Verb::Rollback, Chain::No);
+            // What failed first is what the client is told.
+            let _ = self.finish(finish).await;
+        }
+        opened
+    }
+
+    fn begin_without_autocommit(&mut self) -> Result<(), SqlError> {
+        self.check_isolation()?;
+        if !self.transaction.branches().is_empty() {
+            return Err(SqlError::not_supported(
+                "the open transaction has not kept its first snapshot",
+                "COMMIT or ROLLBACK it first",
+            ));
+        }
+        self.transaction.begin_implicitly();
+        self.transaction.keep_snapshots();
+        Ok(())
+    }
+}
