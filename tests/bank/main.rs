@@ -11,6 +11,7 @@ mod random;
 
 mod bank;
 mod deed;
+mod steps;
 mod teller;
 
 mod failures;

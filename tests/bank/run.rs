@@ -127,12 +127,6 @@ impl Day {
             self.calm().await?;
             self.check_tellers().await?;
             let missing = self.hits().missing(times, each);
-            println!(
-                "TEMP {rounds} {:?} {} {:?}",
-                begun.elapsed(),
-                missing.len(),
-                self.uptime.times().last()
-            );
             if begun.elapsed() >= wanted && missing.is_empty() {
                 break;
             }
@@ -225,8 +219,10 @@ impl Day {
     fn in_time(&self) -> Result<()> {
         let flips = self.uptime.flips();
         ensure!(flips.is_empty(), "decisions that changed: {flips:?}");
-        let worst = self.uptime.times().last().copied().unwrap_or_default();
-        ensure!(worst <= RESOLVED, "a transaction was unfinished for {worst:?} with all shards up");
+        if let Some((worst, xid)) = self.uptime.times().last() {
+            let text = format!("{xid} was unfinished for {worst:?} with all shards up");
+            ensure!(*worst <= RESOLVED, text);
+        }
         Ok(())
     }
 
@@ -239,8 +235,8 @@ impl Day {
         }
         (&mut self.watch).await.context("the watch panicked")?;
         let times = self.uptime.times();
-        let worst = times.last().copied().unwrap_or_default();
-        println!("{} unfinished ones seen, the worst for {worst:?}", times.len());
+        let worst: Vec<_> = times.iter().rev().take(3).collect();
+        println!("{} unfinished ones seen, the worst of them {worst:?}", times.len());
         println!("answers but OK: {:#?}", reasons(&deeds));
         self.forgotten().await?;
         let told = audit::audit(&self.cluster, &self.bank, &deeds).await?;

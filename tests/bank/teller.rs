@@ -4,6 +4,7 @@ use crate::{
     bank::{Bank, SHARDS, TRIOS},
     deed::{Deed, Fate, Kind, Transfer, Unknown},
     random::Random,
+    steps::{Steps, Wanted},
 };
 use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, Opts, prelude::Queryable};
@@ -32,23 +33,6 @@ pub(crate) struct Teller {
     pub(crate) stop: Shutdown,
     /// The next number for the journal; each client has a range of its own.
     pub(crate) next: u64,
-}
-
-/// A transaction of several statements.
-struct Steps {
-    /// With the rows that each must change; none when that does not matter.
-    statements: Vec<(String, Option<u64>)>,
-    way: &'static str,
-}
-
-impl Steps {
-    fn add(&mut self, statement: String) {
-        self.statements.push((statement, Some(1)));
-    }
-
-    fn add_any(&mut self, statement: &str) {
-        self.statements.push((statement.to_owned(), None));
-    }
 }
 
 impl Teller {
@@ -148,7 +132,7 @@ impl Teller {
         let (source, target) = (self.bank.account(first, from), self.bank.account(second, to));
         let amount = random.between(1, 50) as i64;
         let transfer = Transfer { id, source, target, amount };
-        let steps = self.steps(transfer);
+        let steps = Steps::of(&self.bank, transfer, &mut self.next, &mut self.random)?;
         let way = steps.way;
         let binary = self.random.per_mille(300);
         let hang_up = match self.random.below(100) {
@@ -165,72 +149,6 @@ impl Teller {
         Ok((Deed { kind: Kind::Transfer(transfer), fate, way }, usable))
     }
 
-    /// The statements of a transfer, in one of several ways.
-    fn steps(&mut self, transfer: Transfer) -> Steps {
-        let Transfer { id, source, target, amount } = transfer;
-        let random = &mut self.random;
-        let change = |account: u64, amount: i64| {
-            format!("UPDATE bank.account SET balance = balance + {amount} WHERE id = {account}")
-        };
-        let row = |state: u8| {
-            format!("INSERT INTO bank.journal VALUES ({id}, {source}, {target}, {amount}, {state})")
-        };
-        // Mostly in one order, or there would be little but deadlocks.
-        let crossing = random.per_mille(30);
-        let mut both = [change(source, -amount), change(target, amount)];
-        if (source > target) != crossing {
-            both.reverse();
-        }
-        let [one, other] = both;
-        let mut steps = Steps { statements: Vec::new(), way: "plain" };
-        match random.below(6) {
-            0 => {
-                steps.way = "with a savepoint";
-                steps.add(one);
-                steps.add_any("SAVEPOINT a");
-                steps.add(change(transfer.target, 1_000));
-                steps.add(row(7));
-                steps.add_any("ROLLBACK TO SAVEPOINT a");
-                steps.add(other);
-                steps.add(row(1));
-            }
-            1 => {
-                steps.way = "journal first, changed later";
-                steps.add(row(0));
-                steps.add(one);
-                steps.add(other);
-                steps.add(format!("UPDATE bank.journal SET state = 1 WHERE id = {id}"));
-            }
-            2 => {
-                steps.way = "rows changed twice";
-                steps.add(one);
-                steps.add(change(source, 5));
-                steps.add(change(source, -5));
-                steps.add(other);
-                steps.add(row(0));
-                steps.add(format!("DELETE FROM bank.journal WHERE id = {id}"));
-                steps.add(row(1));
-            }
-            3 => {
-                steps.way = "after a look at all shards";
-                let trio = self.bank.trio(random.below(TRIOS as u64) as usize);
-                for account in trio {
-                    let read = format!("SELECT balance FROM bank.account WHERE id = {account}");
-                    steps.add_any(&read);
-                }
-                steps.add(one);
-                steps.add(other);
-                steps.add(row(1));
-            }
-            _ => {
-                steps.add(one);
-                steps.add(other);
-                steps.add(row(1));
-            }
-        }
-        steps
-    }
-
     /// Runs a transaction. `hang_up`: the client goes away so long after it said COMMIT, and without
     /// saying it at zero.
     async fn run(
@@ -240,24 +158,48 @@ impl Teller {
         binary: bool,
         hang_up: Option<Duration>,
     ) -> Result<(Fate, bool)> {
-        if let Err(error) = send(connection, "BEGIN", false).await {
-            return Ok((Fate::Refused(error.to_string()), is_open(&error)));
+        let (fate, mut open) = self.run_open(connection, steps, binary, hang_up).await?;
+        if let Some(after) = steps.after
+            && open
+        {
+            open = send(connection, after, false).await.is_ok();
         }
-        for (statement, rows) in &steps.statements {
-            let binary = binary && rows.is_some();
-            if let Err(error) = send(connection, statement, binary).await {
-                let mut open = is_open(&error);
-                if open {
-                    open = send(connection, "ROLLBACK", false).await.is_ok();
-                }
-                return Ok((Fate::Refused(format!("{statement}: {error}")), open));
+        Ok((fate, open))
+    }
+
+    async fn run_open(
+        &mut self,
+        connection: &mut Conn,
+        steps: &Steps,
+        binary: bool,
+        hang_up: Option<Duration>,
+    ) -> Result<(Fate, bool)> {
+        for statement in &steps.begin {
+            if let Err(error) = send(connection, statement, false).await {
+                return Ok((Fate::Refused(error.to_string()), is_open(&error)));
             }
-            let changed = connection.affected_rows();
-            ensure!(
-                rows.is_none_or(|rows| rows == changed),
-                "{statement} changed {changed} rows, {}",
-                steps.way
-            );
+        }
+        for (statement, wanted) in &steps.statements {
+            let binary = binary && *wanted != Wanted::Any;
+            match send(connection, statement, binary).await {
+                Ok(()) => {
+                    let changed = connection.affected_rows();
+                    let fine = match wanted {
+                        Wanted::Rows(rows) => *rows == changed,
+                        Wanted::Any => true,
+                        Wanted::Error(_) => false,
+                    };
+                    ensure!(fine, "{statement} changed {changed} rows, {}", steps.way);
+                }
+                Err(error) if *wanted == Wanted::Error(error_number(&error)) => {}
+                Err(error) => {
+                    let mut open = is_open(&error);
+                    if open {
+                        open = send(connection, "ROLLBACK", false).await.is_ok();
+                    }
+                    return Ok((Fate::Refused(format!("{statement}: {error}")), open));
+                }
+            }
         }
         if hang_up == Some(Duration::ZERO) {
             return Ok((Fate::Refused("the client went away".to_owned()), false));
@@ -320,6 +262,10 @@ async fn send(
         Ok(done) => done,
         Err(_) => Err(mysql_async::Error::Other("no answer; the client hangs up".into())),
     }
+}
+
+fn error_number(error: &mysql_async::Error) -> u16 {
+    sql::error_number(error).unwrap_or_default()
 }
 
 fn is_open(error: &mysql_async::Error) -> bool {

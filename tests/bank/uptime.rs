@@ -1,5 +1,8 @@
 //! Watches the shards for transactions that are not decided or not undone, around the proxies, and
-//! takes the time since when nothing hinders their end.
+//! takes the time that they stay so while nothing hinders their end.
+//!
+//! The time is counted in looks at the shards: on a machine that is so busy that a look takes
+//! seconds, a look still counts for no more than [`LOOK_MAX`].
 
 use anyhow::{Context, Result};
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
@@ -13,6 +16,8 @@ use std::{
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
+/// What counts for one look at most.
+const LOOK_MAX: Duration = Duration::from_millis(400);
 /// How long a shard may take to answer a look.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -25,14 +30,18 @@ pub(crate) struct Uptime(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Since when all shards are up, and a proxy that nothing is done to.
-    up_since: Option<Instant>,
-    /// Those that are unfinished, and since when that is known.
-    unfinished: BTreeMap<Xid, Instant>,
+    /// The last look while all shards are up, and a proxy that nothing is done to.
+    up: Option<Instant>,
+    /// How long all was up so far.
+    clock: Duration,
+    /// What the clock said when all came up for the last time.
+    came_up: Duration,
+    /// Those that are unfinished, and what the clock said when they were seen first.
+    unfinished: BTreeMap<Xid, Duration>,
     /// Looks at all shards that were answered.
     looks: u64,
     /// How long each took to be finished, counted from the time that nothing hindered it.
-    took: Vec<Duration>,
+    took: Vec<(Duration, Xid)>,
     /// Decisions, which never change.
     decided: BTreeMap<Xid, u8>,
     /// Those that did.
@@ -53,12 +62,14 @@ impl Uptime {
 
     /// Something is down from now on.
     pub(crate) fn down(&self) {
-        self.state().up_since = None;
+        self.state().up = None;
     }
 
     /// All is up from now on.
     pub(crate) fn up(&self) {
-        self.state().up_since = Some(Instant::now());
+        let mut state = self.state();
+        state.up = Some(Instant::now());
+        state.came_up = state.clock;
     }
 
     /// Looks that were answered by all shards.
@@ -69,19 +80,15 @@ impl Uptime {
     /// Those that were unfinished already when all came up, and still are.
     pub(crate) fn left(&self) -> Vec<Xid> {
         let state = self.state();
-        let Some(up) = state.up_since else { return Vec::new() };
-        let old = state.unfinished.iter().filter(|(_, since)| **since <= up);
+        let old = state.unfinished.iter().filter(|(_, since)| **since <= state.came_up);
         old.map(|(xid, _)| *xid).collect()
     }
 
     /// How long finished ones took, sorted, with those that are not finished yet.
-    pub(crate) fn times(&self) -> Vec<Duration> {
+    pub(crate) fn times(&self) -> Vec<(Duration, Xid)> {
         let state = self.state();
-        let mut times = state.took.clone();
-        if let Some(up) = state.up_since {
-            let now = Instant::now();
-            times.extend(state.unfinished.values().map(|since| now - (*since).max(up)));
-        }
+        let unfinished = state.unfinished.iter().map(|(xid, since)| (state.clock - *since, *xid));
+        let mut times: Vec<_> = state.took.iter().copied().chain(unfinished).collect();
         times.sort_unstable();
         times
     }
@@ -92,26 +99,29 @@ impl Uptime {
     }
 
     fn saw(&self, Look { unfinished, decided }: Look) {
+        let mut guard = self.state();
+        let state = &mut *guard;
         let now = Instant::now();
-        let mut state = self.state();
+        if let Some(last) = &mut state.up {
+            state.clock += (now - *last).min(LOOK_MAX);
+            *last = now;
+        }
         for (xid, decision) in decided {
             if *state.decided.entry(xid).or_insert(decision) != decision {
                 state.flips.push(xid);
             }
         }
         state.looks += 1;
-        let up = state.up_since;
-        let mut took = Vec::new();
-        state.unfinished.retain(|xid, since| {
+        let State { unfinished: known, took, clock, up, .. } = state;
+        known.retain(|xid, since| {
             let still = unfinished.contains(xid);
-            if !still && let Some(up) = up {
-                took.push(now - (*since).max(up));
+            if !still && up.is_some() {
+                took.push((*clock - *since, *xid));
             }
             still
         });
-        state.took.extend(took);
         for xid in unfinished {
-            state.unfinished.entry(xid).or_insert(now);
+            known.entry(xid).or_insert(*clock);
         }
     }
 }
