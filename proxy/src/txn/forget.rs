@@ -255,8 +255,10 @@ impl Ledger {
         let guarded = |one: &Committed| {
             one.xid.counter < below || !self.rules.keeps(Rule::WatermarkGuardsForgotten)
         };
-        let (gone, kept): (Vec<_>, Vec<_>) = gone.into_iter().partition(guarded);
+        let (mut gone, kept): (Vec<_>, Vec<_>) = gone.into_iter().partition(guarded);
         self.kept.extend(kept.into_iter().map(|one| (one.xid.counter, one)));
+        // Under constant load there is no better time for those that have waited.
+        gone.extend(self.take_kept(below));
         if gone.is_empty() || !self.rules.keeps(Rule::ForgetDecisionLast) {
             return self.start(now);
         }

@@ -95,6 +95,23 @@ fn the_number_of_undecided_ones_is_bounded() {
 }
 
 #[test]
+fn what_waited_for_the_watermark_goes_with_the_next_batch() {
+    let (mut ledger, now) = (ledger(), Instant::now());
+    let xids: Vec<_> = std::iter::from_fn(|| ledger.begin()).take(3).collect();
+    ledger.step(now, committed(xids[1]));
+    ledger.step(now + BATCH_AGE, Event::Time);
+    ledger.step(now, Event::Branches(BRANCH, true));
+    ledger.step(now, committed(xids[0]));
+    let branches = vec![(xids[0], LockSet::default())];
+    let next = ledger.step(now + BATCH_AGE, Event::Time);
+    assert_eq!(next, [Command::ForgetBranches { shard: BRANCH, branches }]);
+    let gone = ledger.step(now, Event::Branches(BRANCH, true));
+    let below = xids[2].counter;
+    let both = vec![xids[0], xids[1]];
+    assert_eq!(gone, [Command::ForgetDecisions { anchor: ANCHOR, xids: both, below }]);
+}
+
+#[test]
 fn a_shard_that_is_away_is_asked_once_in_a_while() {
     let (mut ledger, now) = (ledger(), Instant::now());
     for _ in 0..BATCH_MAX {
