@@ -95,20 +95,15 @@ fn the_number_of_undecided_ones_is_bounded() {
 }
 
 #[test]
-fn what_waited_for_the_watermark_goes_with_the_next_batch() {
+fn what_waited_goes_when_the_watermark_has_passed() {
     let (mut ledger, now) = (ledger(), Instant::now());
     let xids: Vec<_> = std::iter::from_fn(|| ledger.begin()).take(3).collect();
     ledger.step(now, committed(xids[1]));
     ledger.step(now + BATCH_AGE, Event::Time);
     ledger.step(now, Event::Branches(BRANCH, true));
-    ledger.step(now, committed(xids[0]));
-    let branches = vec![(xids[0], LockSet::default())];
-    let next = ledger.step(now + BATCH_AGE, Event::Time);
-    assert_eq!(next, [Command::ForgetBranches { shard: BRANCH, branches }]);
-    let gone = ledger.step(now, Event::Branches(BRANCH, true));
-    let below = xids[2].counter;
-    let both = vec![xids[0], xids[1]];
-    assert_eq!(gone, [Command::ForgetDecisions { anchor: ANCHOR, xids: both, below }]);
+    let gone = ledger.step(now, committed(xids[0]));
+    let (xids, below) = (vec![xids[1]], xids[2].counter);
+    assert_eq!(gone, [Command::ForgetDecisions { anchor: ANCHOR, xids, below }]);
 }
 
 #[test]
