@@ -14,6 +14,8 @@ mod deed;
 mod steps;
 mod teller;
 
+mod reader;
+
 mod failures;
 mod faults;
 mod uptime;

@@ -7,6 +7,7 @@ use crate::{
     failures::{self, Done},
     faults::Hits,
     random::Random,
+    reader,
     teller::Teller,
     uptime::{self, Uptime},
 };
@@ -87,6 +88,7 @@ struct Day {
     uptime: Uptime,
     stop: Shutdown,
     tellers: Vec<JoinHandle<Result<Vec<Deed>>>>,
+    readers: Vec<JoinHandle<Result<u64>>>,
     watch: JoinHandle<()>,
     done: Done,
 }
@@ -110,11 +112,17 @@ impl Day {
             tokio::spawn(teller.work())
         });
         let tellers = tellers.collect();
+        let readers = (0..proxies.len()).map(|number| {
+            let mut proxies = proxies.clone();
+            proxies.rotate_left(number);
+            tokio::spawn(reader::read(proxies, Random::new(random.next()), stop.clone()))
+        });
+        let readers = readers.collect();
         let shards = cluster.shards.iter().map(|shard| shard.options()).collect();
         let watch = tokio::spawn(uptime::watch(shards, uptime.clone(), stop.clone()));
         let logs = cluster.proxies.iter().map(|node| node.process.log().to_owned()).collect();
         let done = Done::default();
-        Day { cluster, bank, random, logs, uptime, stop, tellers, watch, done }
+        Day { cluster, bank, random, logs, uptime, stop, tellers, readers, watch, done }
     }
 
     async fn run(&mut self, seconds: u64) -> Result<()> {
@@ -147,6 +155,9 @@ impl Day {
     async fn check_tellers(&mut self) -> Result<()> {
         if let Some(at) = self.tellers.iter().position(JoinHandle::is_finished) {
             self.tellers.remove(at).await.context("a client panicked")??;
+        }
+        if let Some(at) = self.readers.iter().position(JoinHandle::is_finished) {
+            self.readers.remove(at).await.context("a reader panicked")??;
         }
         Ok(())
     }
@@ -233,6 +244,12 @@ impl Day {
         for teller in self.tellers.drain(..) {
             deeds.extend(teller.await.context("a client panicked")??);
         }
+        let mut reads = 0;
+        for reader in self.readers.drain(..) {
+            reads += reader.await.context("a reader panicked")??;
+        }
+        ensure!(reads > 0, "nothing was read at the level atomic");
+        println!("{reads} atomic reads");
         (&mut self.watch).await.context("the watch panicked")?;
         let times = self.uptime.times();
         let worst: Vec<_> = times.iter().rev().take(3).collect();
