@@ -11,7 +11,7 @@ use std::{
 };
 
 /// All of them.
-pub(crate) const POINTS: [&str; 20] = [
+pub(crate) const POINTS: [&str; 21] = [
     "commit.reader",
     "commit.check",
     "commit.before_prepare",
@@ -32,6 +32,7 @@ pub(crate) const POINTS: [&str; 20] = [
     "resolve.before_forget",
     "forget.branches",
     "forget.decisions",
+    "read.before_snapshot",
 ];
 
 /// How a point fails.
@@ -164,16 +165,26 @@ fn provoked(point: &str) -> Vec<String> {
 
 #[test]
 fn every_fault_point_of_the_proxy_is_known() -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src/distributed");
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/src")];
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder)? {
-        let text = fs::read_to_string(entry?.path())?;
-        let quoted = text.split('"').skip(1).step_by(2);
-        found.extend(quoted.filter(|name| is_name(name)).map(str::to_owned));
-        // Where the name is not in the call, it is not far.
-        let calls = text.matches("fault::point(").count();
-        let named = text.split('"').filter(|name| is_name(name)).count();
-        ensure!(named >= calls, "a fault point has a name that is not seen here");
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(path)?;
+            let calls = text.matches("fault::point(").count();
+            if calls == 0 {
+                continue;
+            }
+            let quoted = text.split('"').skip(1).step_by(2);
+            found.extend(quoted.filter(|name| is_name(name)).map(str::to_owned));
+            // Where the name is not in the call, it is not far.
+            let named = text.split('"').filter(|name| is_name(name)).count();
+            ensure!(named >= calls, "a fault point has a name that is not seen here");
+        }
     }
     let known: BTreeSet<_> = POINTS.iter().map(|name| (*name).to_owned()).collect();
     ensure!(found == known, "there are {found:?}");
@@ -181,7 +192,7 @@ fn every_fault_point_of_the_proxy_is_known() -> Result<()> {
 }
 
 fn is_name(text: &str) -> bool {
-    let parts = ["commit.", "settle.", "undo.", "forget.", "resolve."];
+    let parts = ["commit.", "settle.", "undo.", "forget.", "resolve.", "read."];
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     parts.iter().any(|part| {
         text.strip_prefix(part).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(lower))
