@@ -134,7 +134,10 @@ impl ProxyConfig {
         let limits = self.limits.clone();
         let distributed = Arc::new(Distributed::new(meta.clone(), pools.clone()));
         distributed.begin(lease.incarnation()).map_err(ProxyError::Incarnation)?;
+        let socket = self.socket.as_deref().map(|path| path.display().to_string());
         let shared = Arc::new(Shared {
+            socket: socket.unwrap_or_default().into(),
+            port: address.port(),
             registry: Arc::new(Registry::new(limits.client_connections_max)),
             sequences: Sequences::new(meta.clone(), limits.sequence_block),
             config: self,

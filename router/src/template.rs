@@ -47,6 +47,10 @@ pub struct SessionValues {
     pub row_count: i64,
     /// `shardline_read_consistency`.
     pub read_consistency: &'static str,
+    /// `@@socket`: the proxy's own; empty when it has none.
+    pub socket: Arc<str>,
+    /// `@@port`: the proxy's own.
+    pub port: u16,
 }
 
 /// One execution of a template.

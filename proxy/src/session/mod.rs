@@ -160,6 +160,8 @@ impl Session {
                 user: format!("{}@{host}", login.user),
                 current_user: format!("{}@%", login.user),
                 read_consistency: ReadConsistency::default().name(),
+                socket: shared.socket.clone(),
+                port: shared.port,
                 ..SessionValues::default()
             },
             diagnostics: Diagnostics::default(),

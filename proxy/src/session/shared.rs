@@ -15,6 +15,10 @@ use std::{sync::Arc, time::Instant};
 pub(crate) struct Shared {
     /// Configuration.
     pub(crate) config: ProxyConfig,
+    /// The Unix socket that clients may use; empty when there is none.
+    pub(crate) socket: Arc<str>,
+    /// The port that clients use.
+    pub(crate) port: u16,
     /// The metadata service.
     pub(crate) meta: Arc<MetaClient>,
     /// The lease, while there is one.
@@ -24,7 +28,6 @@ pub(crate) struct Shared {
     /// Connections to the shards.
     pub(crate) pools: Arc<PoolSet>,
     /// Transactions over several shards.
-    #[allow(dead_code, reason = "sessions do not commit by it yet")]
     pub(crate) distributed: Arc<Distributed>,
     /// The sessions.
     pub(crate) registry: Arc<Registry>,

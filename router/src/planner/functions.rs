@@ -21,6 +21,8 @@ enum SessionFunction {
     FoundRows,
     RowCount,
     ReadConsistency,
+    Socket,
+    Port,
 }
 
 impl SessionCall {
@@ -42,6 +44,8 @@ impl SessionCall {
             SessionFunction::FoundRows => signed(session.found_rows),
             SessionFunction::RowCount => signed(session.row_count.cast_unsigned()),
             SessionFunction::ReadConsistency => quoted(session.read_consistency),
+            SessionFunction::Socket => quoted(&session.socket),
+            SessionFunction::Port => format!("({}|0)", session.port).into_bytes(),
         }
     }
 }
@@ -81,6 +85,9 @@ fn session_call(pieces: &Pieces<'_>, index: usize) -> Option<SessionCall> {
             b"@@shardline_read_consistency"
             | b"@@session.shardline_read_consistency"
             | b"@@local.shardline_read_consistency" => call(1, SessionFunction::ReadConsistency),
+            // Clients on the same host look there for a faster way to the server.
+            b"@@socket" | b"@@global.socket" => call(1, SessionFunction::Socket),
+            b"@@port" | b"@@global.port" => call(1, SessionFunction::Port),
             _ => None,
         };
     }

@@ -44,6 +44,8 @@ pub(crate) fn session() -> SessionValues {
         last_insert_id: 41,
         user: "ann@10.0.0.1".into(),
         current_user: "ann@%".into(),
+        socket: "/run/s.sock".into(),
+        port: 4306,
         found_rows: 3,
         row_count: -1,
         read_consistency: "local",
