@@ -34,11 +34,13 @@ bench: deps-bench bench-build ## beside the peers, into benchmarks/results: unde
 	$(BENCH) run --results benchmarks/results $(BENCH_FLAGS)
 	$(BENCH) idle --results benchmarks/results
 	$(BENCH) scaling --results benchmarks/results
+	$(BENCH) transactions --results benchmarks/results
 
 bench-smoke: deps-bench bench-build ## a short run: does everything still answer
 	$(BENCH) run --smoke
 	$(BENCH) idle --smoke
 	$(BENCH) scaling --smoke
+	$(BENCH) transactions --smoke
 
 bench-micro: ## of the parts alone
 	$(CARGO) bench --locked -p shardline-benchmarks

@@ -8,6 +8,7 @@ pub mod macro_run;
 pub mod peers;
 pub mod scaling;
 pub mod scatter;
+pub mod transactions;
 
 use anyhow::Context;
 use shardline_model::{

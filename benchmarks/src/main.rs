@@ -2,7 +2,7 @@
 //! arguments and a `run`.
 
 use clap::{Parser, Subcommand};
-use shardline_benchmarks::{budget, idle, macro_run, peers, scaling, scatter};
+use shardline_benchmarks::{budget, idle, macro_run, peers, scaling, scatter, transactions};
 use std::process::ExitCode;
 
 /// The allocator of the `shardline` binary, whose instructions are counted here.
@@ -32,6 +32,8 @@ enum Verb {
     Budget(budget::Args),
     /// Writes and the cost of a query, as shards, tables and plans grow
     Scaling(scaling::Args),
+    /// What transactions over several shards cost, and what the lock check costs others
+    Transactions(transactions::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Relay(args) => peers::relay::run(args).map(|()| ExitCode::SUCCESS),
         Verb::Budget(args) => budget::run(args),
         Verb::Scaling(args) => scaling::run(args).map(|()| ExitCode::SUCCESS),
+        Verb::Transactions(args) => transactions::run(args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("shardline-bench: {error:#}");
