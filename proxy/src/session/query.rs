@@ -436,7 +436,7 @@ impl Session {
     fn note(&self, template: &Template, input: &BindInput<'_>, plan: &Plan) -> Option<Note> {
         let traits = template.traits();
         if !traits.writes && !traits.locks {
-            return None;
+            return self.note_of_locking_read(input.catalog);
         }
         let databases = template.touched_databases();
         let (one, several) = match plan {
@@ -458,7 +458,16 @@ impl Session {
             return None;
         }
         let touches = wanted.then(|| template.touches(input));
-        Some(Note { databases: databases.into(), touches })
+        Some(Note { databases: databases.into(), touches, reads: false })
+    }
+
+    /// A plain read under SERIALIZABLE locks its rows, whichever they are.
+    fn note_of_locking_read(&self, catalog: &Catalog) -> Option<Note> {
+        if catalog.guards.is_empty() || !self.transaction.reads_lock(self.state.is_serializable()) {
+            return None;
+        }
+        let databases = catalog.guards.keys().map(|name| name.as_str().into()).collect();
+        Some(Note { databases, touches: None, reads: true })
     }
 
     /// Runs a statement on one shard. What is noted of it is kept for COMMIT, or checked now.

@@ -189,6 +189,15 @@ impl Transaction {
         self.next.isolation.as_deref().is_some_and(|level| level.ends_with("SERIALIZABLE"))
     }
 
+    /// Whether every read of the open transaction locks what it reads; `usually`: what the
+    /// session has set for all.
+    pub fn reads_lock(&self, usually: bool) -> bool {
+        self.open.as_ref().map_or(usually && !self.autocommit, |open| {
+            let level = open.characteristics.isolation.as_deref();
+            level.map_or(usually, |level| level.ends_with("SERIALIZABLE"))
+        })
+    }
+
     /// A transaction for one statement that writes on several shards.
     pub fn begin_statement(&mut self) {
         let characteristics = std::mem::take(&mut self.next);

@@ -21,6 +21,8 @@ pub(crate) struct Note {
     pub(crate) databases: SmallVec<[Arc<str>; 1]>,
     /// These rows; None when nobody asked which.
     pub(crate) touches: Option<Touches>,
+    /// It writes nothing, and locks rows that it does not name.
+    pub(crate) reads: bool,
 }
 
 /// What a transaction has written.
@@ -63,6 +65,10 @@ impl Written {
             }
         };
         let on_shard = &mut self.shards[at].1;
+        if note.reads {
+            on_shard.check.merge(&LockCheck::everything());
+            return Ok(());
+        }
         let Some(touches) = &note.touches else {
             on_shard.whole = false;
             return Ok(());
@@ -174,7 +180,7 @@ mod tests {
     fn note(keys: Option<Keys>) -> Note {
         let rows = |keys| vec![TouchedRows { space: Space::Group(GroupId(1)), keys }];
         let touches = keys.map(|keys| Touches { rows: rows(keys), ..Touches::default() });
-        Note { databases: SmallVec::from_iter(["d".into()]), touches }
+        Note { databases: SmallVec::from_iter(["d".into()]), touches, reads: false }
     }
 
     fn key(owner: ShardId) -> Note {
@@ -206,6 +212,19 @@ mod tests {
         written.note(SHARDS[0], &key(SHARDS[0])).unwrap();
         written.note(SHARDS[1], &note(Some(Keys::Unpinned))).unwrap();
         assert_eq!(written.anchor(&SHARDS), Some(SHARDS[1]));
+    }
+
+    #[test]
+    fn what_was_only_read_keeps_no_shard_from_being_a_branch() {
+        let read = Note { reads: true, ..note(None) };
+        let mut written = Written::default();
+        for shard in SHARDS {
+            written.note(shard, &read).unwrap();
+            written.note(shard, &key(shard)).unwrap();
+        }
+        assert_eq!(written.anchor(&SHARDS), Some(SHARDS[0]));
+        assert_eq!(written.on(SHARDS[1]).check, LockCheck::everything());
+        assert_eq!(written.on(SHARDS[1]).locks.keys().len(), 1);
     }
 
     #[test]
