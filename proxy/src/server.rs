@@ -4,7 +4,7 @@ use crate::{
     auto_increment::Sequences,
     backend::{PoolConfig, PoolLimits, PoolSet},
     config::{ClientTls, ProxyConfig},
-    distributed::{Distributed, deadlock, janitor, setup::SetupError},
+    distributed::{Distributed, audit, deadlock, janitor, setup::SetupError},
     error::SqlError,
     metrics::Metrics,
     registry::{Registration, Registry},
@@ -246,6 +246,8 @@ impl Proxy {
         background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop.clone()));
         let deadlocks = deadlock::watch::run(shared.clone(), stop.clone());
         background.spawn("deadlocks", Policy::Essential, deadlocks);
+        let auditor = audit::follow::run(shared.clone(), stop.clone());
+        background.spawn("auditor", Policy::Essential, auditor);
         let warm = shared.clone();
         background.spawn("set shards up", Policy::Isolated, async move {
             stop.or(warm.distributed.warm()).await;

@@ -4,6 +4,7 @@ mod binlog;
 mod placement;
 mod servers;
 mod sysbench;
+mod txn_audit;
 mod txn_compensation;
 mod txn_deadlock;
 mod txn_fencing;

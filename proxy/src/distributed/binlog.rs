@@ -8,7 +8,7 @@ use super::{
     control::{Control, ControlConnection, ControlError},
 };
 use crate::{
-    backend::{BackendConnection, BackendError, PoolSet, chain},
+    backend::{BackendConnection, BackendError, PoolSet, TextResult, chain},
     txn::{
         sql::{PREPARED, Packet, Part},
         xid::Xid,
@@ -53,9 +53,9 @@ const FATAL_READ: u16 = 1236;
 
 /// A position in a shard's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Position {
-    file: Arc<str>,
-    offset: u32,
+pub(super) struct Position {
+    pub(super) file: Arc<str>,
+    pub(super) offset: u32,
 }
 
 /// Where a log ended at a time of its server's clock, in microseconds.
@@ -80,6 +80,13 @@ pub(crate) enum SearchError {
     /// It will not be found.
     #[error("{0}")]
     Never(String),
+}
+
+impl SearchError {
+    /// Whether it is no use to try again.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, SearchError::Never(_))
+    }
 }
 
 impl From<ControlError> for SearchError {
@@ -131,11 +138,7 @@ impl Logs {
         connection.release();
         let [time, end] = &answer.results[..] else { return Ok(()) };
         let clock = time.rows.rows.first().and_then(|row| number(row.first()?.as_ref()?));
-        let end = end.rows.rows.first().and_then(|row| {
-            let file = String::from_utf8(row.first()?.as_ref()?.to_vec()).ok()?;
-            let offset = number(row.get(1)?.as_ref()?)?.try_into().ok()?;
-            Some(Position { file: file.into(), offset })
-        });
+        let end = position_of(&end.rows);
         if let (Some(clock_us), Some(end)) = (clock, end) {
             let mut samples = self.samples.lock();
             samples.entry(shard).or_default().add(Sample { clock_us, end });
@@ -325,13 +328,33 @@ fn status_statement(server_version: &str) -> &'static str {
     }
 }
 
+/// Where a shard's log ends now.
+pub(super) async fn end_of_log(control: &Control, shard: ShardId) -> Result<Position, SearchError> {
+    let mut connection = control.connection(shard).await?;
+    let rows = connection.query(status_statement(connection.server_version())).await;
+    connection.release();
+    position_of(&rows?).ok_or_else(|| SearchError::Later("the server has no binlog".to_owned()))
+}
+
+/// From the answer to [`status_statement`].
+fn position_of(status: &TextResult) -> Option<Position> {
+    let row = status.rows.first()?;
+    let file = String::from_utf8(row.first()?.as_ref()?.to_vec()).ok()?;
+    let offset = number(row.get(1)?.as_ref()?)?.try_into().ok()?;
+    Some(Position { file: file.into(), offset })
+}
+
 /// Events from a position to the log's present end, over a connection of its own.
-struct Stream {
+pub(super) struct Stream {
     connection: BackendConnection,
 }
 
 impl Stream {
-    async fn open(pools: &PoolSet, shard: ShardId, from: &Position) -> Result<Self, SearchError> {
+    pub(super) async fn open(
+        pools: &PoolSet,
+        shard: ShardId,
+        from: &Position,
+    ) -> Result<Self, SearchError> {
         let later = |error: BackendError| SearchError::Later(chain(&error));
         let mut connection = pools.connect_control(shard).await.map_err(later)?;
         let family = family(connection.server_version());
@@ -348,7 +371,7 @@ impl Stream {
     }
 
     /// The next event, or what the server says instead; None at the end.
-    async fn next(&mut self) -> Result<Option<Result<Bytes, String>>, SearchError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Result<Bytes, String>>, SearchError> {
         let packet = tokio::time::timeout(EVENT_MAX, self.connection.wire().read_packet()).await;
         let packet = packet.map_err(|_| SearchError::Later("the server is silent".to_owned()))?;
         let packet = packet.map_err(|error| SearchError::Later(chain(&error)))?;

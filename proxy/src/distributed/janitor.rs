@@ -18,7 +18,7 @@ use shardline_model::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -50,6 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: Shutdown) {
         let Some(status) = status else { continue };
         janitor.show(&status);
         let acts = status.leases.iter().map(|lease| lease.proxy).min() == Some(own);
+        shared.distributed.acts.store(acts, Ordering::Relaxed);
         if !acts {
             janitor.idleness = Idleness::default();
             janitor.attempts.clear();

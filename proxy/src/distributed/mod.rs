@@ -30,6 +30,8 @@ mod definitions;
 pub(crate) mod stuck;
 mod undo;
 
+pub(crate) mod audit;
+
 pub(crate) mod overview;
 pub(crate) mod telemetry;
 
@@ -42,6 +44,7 @@ use crate::{
         xid::{Incarnation, Xid},
     },
 };
+use audit::follow::Findings;
 use control::Control;
 use forget::Ledgers;
 use guard::Raising;
@@ -53,7 +56,13 @@ use shardline_base::Shutdown;
 use shardline_meta_client::MetaClient;
 use shardline_model::{catalog::Catalog, id::ShardId};
 use shardline_router::plan::TableName;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::runtime::Handle;
 
 /// How often a commit looks whether its incarnation is over.
@@ -76,6 +85,10 @@ pub(crate) struct Distributed {
     /// Where work goes on that outlives a session.
     background: Handle,
     stop: Shutdown,
+    /// Whether this proxy is the one that acts for the cluster.
+    acts: AtomicBool,
+    /// What the auditor found.
+    pub(crate) findings: Findings,
 }
 
 impl Distributed {
@@ -86,7 +99,25 @@ impl Distributed {
         let settler = Arc::new(Settler::new(control.clone(), pools.clone()));
         let recovery = Recovery::new(control.clone(), pools, ledgers.clone(), settler);
         let (raising, background, stop) = (Raising::default(), Handle::current(), Shutdown::new());
-        Distributed { meta, control, setup, raising, ledgers, recovery, background, stop }
+        let (acts, findings) = (AtomicBool::new(false), Findings::default());
+        Distributed {
+            meta,
+            control,
+            setup,
+            raising,
+            ledgers,
+            recovery,
+            background,
+            stop,
+            acts,
+            findings,
+        }
+    }
+
+    /// Whether this proxy is the one that acts for the cluster, by its janitor's last look. For a
+    /// moment two may be.
+    pub(crate) fn acts(&self) -> bool {
+        self.acts.load(Ordering::Relaxed)
     }
 
     /// What runs beside the sessions until shutdown: scans and resolvers, and forgetting.

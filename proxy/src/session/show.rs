@@ -159,10 +159,15 @@ impl Session {
         let questions = self.shared.metrics.questions().to_string();
         let tls = self.client.connection.stream().tls_details();
         let (version, cipher) = tls.unwrap_or_default();
+        let audited = self.shared.distributed.findings.counts();
         vec![
             ("Connections", registry.opened().to_string()),
             ("Prepared_stmt_count", "0".to_owned()),
             ("Queries", questions.clone()),
+            ("Shardline_audit_agreed", audited.agreed.to_string()),
+            ("Shardline_audit_open", audited.open.to_string()),
+            ("Shardline_audit_unknown", audited.unknown.to_string()),
+            ("Shardline_audit_violations", audited.violations.to_string()),
             ("Questions", questions),
             ("Ssl_cipher", cipher),
             ("Ssl_version", version),

@@ -38,6 +38,21 @@ impl Session {
                 Some(view.statements.to_string()),
             ]);
         }
+        for (violation, age) in self.shared.distributed.findings.violations() {
+            let shards = violation.anchor.into_iter().chain(violation.branches);
+            let shards: Vec<_> = shards.map(|shard| self.shard_name(shard)).collect();
+            let rows = violation.rows.iter().map(|row| format!("; {row}")).collect::<String>();
+            table.push([
+                Some(violation.xid.to_string()),
+                Some("violation".to_owned()),
+                violation.anchor.map(|anchor| self.shard_name(anchor)),
+                Some(shards.join(",")),
+                Some(age.as_secs().to_string()),
+                Some(violation.reason + &rows),
+                None,
+                None,
+            ]);
+        }
         for view in self.shared.distributed.overview() {
             let state = match view.state {
                 TransactionState::Undecided => "undecided",
