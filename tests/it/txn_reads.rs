@@ -436,15 +436,15 @@ async fn atomic_totals_are_constant_under_load_on_mysql() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn atomic_reads_may_see_single_shard_writes_out_of_order() -> Result<()> {
     let mut bank = Bank::start(&programs()?).await?;
-    bank.set_faults(0, "read.before_snapshot/2=pause:600").await?;
+    bank.set_faults(0, "read.before_snapshot/2=pause:3000").await?;
     let mut atomic = bank.reader("atomic").await?;
     let mut writer = bank.cluster.connect(1).await?;
+    let mut direct = bank.cluster.shards[0].connect().await?;
     let reading = tokio::spawn(async move {
         let rows = sql::rows(&mut atomic, "SELECT id, v FROM d.t ORDER BY id").await;
         rows.map(|rows| rows.into_iter().map(|row| row[1].clone()).collect::<Vec<_>>())
     });
     // The first shard's snapshot is open, and the second's is held up.
-    let mut direct = bank.cluster.shards[0].connect().await?;
     let opened = "SELECT COUNT(*) FROM information_schema.innodb_trx";
     let limit = Instant::now() + SOON;
     while sql::value(&mut direct, opened).await? == "0" {
