@@ -20,8 +20,8 @@ pub fn markdown(results: &Results) -> String {
          Each figure is the median of {} runs of {} s (after 1 s of warming up) on tables of {} rows;\n\
          ratios are medians over the turns. Processor time is user and system, from `/proc/PID/stat`,\n\
          per query of the same seconds. Latencies are of whole transactions. `relay` is a TCP relay that\n\
-         does nothing else: the floor. Servers run with `innodb_flush_log_at_trx_commit=2`, without a\n\
-         binlog. `make bench` makes this page.\n",
+         does nothing else: the floor. Servers run with `innodb_flush_log_at_trx_commit=2` and\n\
+         `sync_binlog=0`. `make bench` makes this page.\n",
         results.machine.sentence(),
         results.repetitions,
         results.seconds,

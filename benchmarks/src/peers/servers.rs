@@ -17,7 +17,6 @@ pub fn tuning() -> ServerTuning {
     let options = [
         "--innodb-flush-log-at-trx-commit=2",
         "--sync-binlog=0",
-        "--skip-log-bin",
         "--innodb-log-file-size=512M",
         // 512 clients with the statements of read/write transactions on four tables.
         "--max-prepared-stmt-count=1000000",

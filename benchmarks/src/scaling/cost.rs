@@ -116,7 +116,7 @@ async fn servers(count: usize) -> Result<Vec<Server>> {
     let mut servers = Vec::new();
     for number in 1..=count {
         let options = [
-            "--skip-log-bin",
+            "--sync-binlog=0",
             "--innodb-flush-log-at-trx-commit=0",
             "--innodb-file-per-table=OFF",
             "--table-open-cache=12000",

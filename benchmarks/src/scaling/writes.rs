@@ -166,8 +166,8 @@ impl Method {
         let disk = SlowDisk::compile(folder.path()).await?;
         let mut servers = Vec::new();
         for number in 1..=shards.iter().max().copied().unwrap_or(1) {
-            // Without a binlog nothing but the slowed redo log makes a commit wait.
-            let options = vec!["--skip-log-bin".to_owned()];
+            // Nothing but the slowed redo log makes a commit wait.
+            let options = vec!["--sync-binlog=0".to_owned()];
             let tuning = ServerTuning { options, ..ServerTuning::default() };
             let environment = disk.environment(self.capacity);
             servers.push(Server::start_in(tuning, number as u32, environment).await?);
