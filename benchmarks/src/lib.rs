@@ -6,6 +6,7 @@ pub mod budget;
 pub mod idle;
 pub mod macro_run;
 pub mod peers;
+mod random;
 pub mod scaling;
 pub mod scatter;
 pub mod transactions;

@@ -1,5 +1,6 @@
 //! Integration: real servers, real processes, real clients.
 
+mod accounts;
 mod binlog;
 mod placement;
 mod servers;

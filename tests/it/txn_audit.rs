@@ -1,6 +1,7 @@
 //! The auditor reads all binlogs beside the transactions: it agrees with every one that the proxies ran,
 //! faults included, and it finds and shows one that was damaged behind their backs.
 
+use crate::accounts;
 use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
 use shardline_model::id::{Incarnation, ShardId};
@@ -23,14 +24,7 @@ async fn start(proxies: usize) -> Result<Cluster> {
     let config = ClusterConfig { meta: 1, proxies, ..ClusterConfig::default() };
     let cluster = Cluster::start(config).await?;
     let mut client = cluster.connect(0).await?;
-    let rows: Vec<String> = (1..=ACCOUNTS).map(|id| format!("({id}, 100)")).collect();
-    let statements = [
-        "CREATE DATABASE bank",
-        "CREATE TABLE bank.account (id BIGINT NOT NULL PRIMARY KEY, v INT NOT NULL) \
-         SHARD BY HASH (id)",
-        &format!("INSERT INTO bank.account VALUES {}", rows.join(", ")),
-    ];
-    sql::run(&mut client, &statements).await?;
+    accounts::make(&mut client, ACCOUNTS).await?;
     Ok(cluster)
 }
 
@@ -147,7 +141,7 @@ async fn transfers_with_faults_all_agree() -> Result<()> {
     ensure!(agreed >= acknowledged / 3, "{agreed} of {acknowledged}");
     let mut total = cluster.connect(0).await?;
     let total = sql::value(&mut total, "SELECT SUM(v) FROM bank.account").await?;
-    ensure!(total == (ACCOUNTS * 100).to_string(), "{total}");
+    ensure!(total == (ACCOUNTS * accounts::BALANCE).to_string(), "{total}");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Deadlocks over several shards are found within a second and end the youngest transaction; waits that
 //! are none are left alone, and end after the short time that transactions over shards have.
 
+use crate::accounts;
 use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, prelude::Queryable};
 use shardline_console::local::settings::ServerTuning;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What crossing transfers may take to their end.
 const LIMIT: Duration = Duration::from_secs(2);
-const ACCOUNTS: u32 = 60;
+const ACCOUNTS: u64 = 60;
 const DEADLOCK: Option<u16> = Some(1213);
 const TIMEOUT: Option<u16> = Some(1205);
 
@@ -27,14 +28,7 @@ impl Bank {
 
     async fn over(cluster: Cluster) -> Result<Self> {
         let mut client = cluster.connect(0).await?;
-        let rows: Vec<String> = (1..=ACCOUNTS).map(|id| format!("({id}, 100)")).collect();
-        let statements = [
-            "CREATE DATABASE bank",
-            "CREATE TABLE bank.account (id BIGINT NOT NULL PRIMARY KEY, v INT NOT NULL) \
-             SHARD BY HASH (id)",
-            &format!("INSERT INTO bank.account VALUES {}", rows.join(", ")),
-        ];
-        run::run(&mut client, &statements).await?;
+        accounts::make(&mut client, ACCOUNTS).await?;
         let mut of_shard = Vec::new();
         for shard in &cluster.shards {
             let mut direct = shard.connect().await?;

@@ -246,7 +246,7 @@ async fn what_ends_a_transaction_ends_it_on_all_shards() -> Result<()> {
     ensure!(number(bank.add(&mut client, 1, 1).await) == Some(1792));
     client.query_drop("COMMIT").await?;
 
-    // A deadlock victim on one shard is rolled back on all.
+    // A session that is killed is rolled back on all shards.
     client.query_drop("BEGIN").await?;
     bank.add(&mut client, 0, 50).await?;
     bank.add(&mut client, 1, 50).await?;

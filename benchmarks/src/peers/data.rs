@@ -1,6 +1,7 @@
 //! The tables that all targets have, with the same rows everywhere.
 
 use super::target::{Tables, Target};
+use crate::random::Random;
 use anyhow::{Context, Result};
 use mysql_async::{Conn, prelude::Queryable};
 use shardline_tests::sql;
@@ -118,7 +119,7 @@ pub async fn load(target: &Target, database: &str, set: TableSet, sizes: Sizes) 
         }
         let end = target.tables.suffix(&table.name, table.key);
         sql::run(&mut conn, &[&format!("CREATE TABLE {name} ({}) {end}", table.columns)]).await?;
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(0x2545_f491_4f6c_dd1d);
         let mut first = 1;
         while first <= table.rows {
             let end = (first + INSERT_ROWS).min(table.rows + 1);
@@ -139,20 +140,20 @@ pub async fn load(target: &Target, database: &str, set: TableSet, sizes: Sizes) 
 fn sbtest_row(number: u32, rows: u32, random: &mut Random, text: &mut String) {
     let k = 1 + random.below(u64::from(rows));
     push(text, format_args!("({number},{k},'"));
-    random.texts(text);
+    texts(random, text);
 }
 
 fn ledger_row(number: u32, rows: u32, random: &mut Random, text: &mut String) {
     let (customer, id) = ((number - 1) / CUSTOMER_ROWS + 1, (number - 1) % CUSTOMER_ROWS + 1);
     let k = 1 + random.below(u64::from(rows));
     push(text, format_args!("({customer},{id},{k},'"));
-    random.texts(text);
+    texts(random, text);
 }
 
 fn scatter_row(number: u32, rows: u32, random: &mut Random, text: &mut String) {
     let (k, g) = (1 + random.below(u64::from(rows / 10).max(1)), random.below(GROUPS));
     push(text, format_args!("({number},{k},{g},'"));
-    random.texts(text);
+    texts(random, text);
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -160,25 +161,10 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(arguments);
 }
 
-/// A small generator (xorshift) that gives the same rows every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    /// Two text columns of ten and of five groups of eleven digits, as sysbench fills them.
-    fn texts(&mut self, text: &mut String) {
-        for (groups, end) in [(10, "','"), (5, "')")] {
-            for number in 0..groups {
-                let dash = if number > 0 { "-" } else { "" };
-                push(text, format_args!("{dash}{:011}", self.below(100_000_000_000)));
-            }
-            text.push_str(end);
-        }
+/// Two text columns of ten and of five groups of eleven digits, as sysbench fills them.
+fn texts(random: &mut Random, text: &mut String) {
+    for (groups, end) in [(10, "','"), (5, "')")] {
+        random.digits(groups, text);
+        text.push_str(end);
     }
 }

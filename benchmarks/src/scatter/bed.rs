@@ -1,6 +1,7 @@
 //! The servers of a measurement, with their rows.
 
 use super::spider;
+use crate::random::Random;
 use anyhow::{Context, Result};
 use mysql_async::{Conn, prelude::Queryable};
 use shardline_console::local::settings::ServerTuning;
@@ -47,7 +48,7 @@ impl Bed {
         let create = format!("CREATE TABLE sbtest1 ({COLUMNS})");
         sql::run(&mut one, &[&create]).await?;
         sql::run(&mut many, &[&format!("{create} SHARD BY HASH (id)")]).await?;
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(0x2545_f491_4f6c_dd1d);
         for first in (1..=rows).step_by(INSERT_ROWS as usize) {
             let insert = insert(first..(first + INSERT_ROWS).min(rows + 1), rows, &mut random);
             let (one, many) = tokio::join!(one.query_drop(&insert), many.query_drop(&insert));
@@ -79,27 +80,6 @@ impl Bed {
     /// The proxy's process.
     pub(super) fn proxy_pid(&self) -> Result<u32> {
         self.cluster.proxies.first().context("no proxy")?.process.pid()
-    }
-}
-
-/// A small generator that gives the same rows every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    /// `groups` times eleven digits, as sysbench fills its text columns.
-    fn digits(&mut self, groups: usize, text: &mut String) {
-        for number in 0..groups {
-            let dash = if number > 0 { "-" } else { "" };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{dash}{:011}", self.below(100_000_000_000));
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One client, and what it does in each case.
 
 use super::bed::{Bed, GUARDED, PLAIN};
+use crate::random::Random;
 use anyhow::{Context, Result};
 use mysql_async::{Conn, prelude::Queryable};
 use std::time::{Duration, Instant};
@@ -51,7 +52,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) async fn connect(bed: &Bed, number: u64) -> Result<Self> {
         let (session, direct) = (bed.session().await?, bed.direct().await?);
-        let random = Random(0x9e37_79b9_7f4a_7c15 ^ (number << 17));
+        let random = Random::new(0x9e37_79b9_7f4a_7c15 ^ (number << 17));
         let accounts = bed.accounts.clone();
         Ok(Self { session, direct, accounts, random, number, transactions: 0 })
     }
@@ -74,8 +75,9 @@ impl Worker {
     }
 
     async fn once(&mut self, case: Case) -> Result<(), mysql_async::Error> {
-        let first = self.random.below(self.accounts.len());
-        let other = (first + 1 + self.random.below(self.accounts.len() - 1)) % self.accounts.len();
+        let shards = self.accounts.len();
+        let first = self.below(shards);
+        let other = (first + 1 + self.below(shards - 1)) % shards;
         match case {
             Case::OneShard => self.transfer(first, first).await,
             Case::TwoShards => self.transfer(first, other).await,
@@ -86,8 +88,12 @@ impl Worker {
     }
 
     fn account(&mut self, shard: usize) -> u32 {
-        let index = self.random.below(self.accounts[shard].len());
+        let index = self.below(self.accounts[shard].len());
         self.accounts[shard][index]
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.random.below(end as u64) as usize
     }
 
     async fn transfer(&mut self, from: usize, to: usize) -> Result<(), mysql_async::Error> {
@@ -141,16 +147,4 @@ fn add(id: u32, amount: i32) -> String {
 
 fn is_lost_lock(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(told) if AGAIN.contains(&told.code))
-}
-
-/// A small generator, the same for each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
 }

@@ -24,13 +24,6 @@ pub fn account_name(incarnation: Incarnation) -> String {
     format!("{PREFIX}{}", incarnation.0)
 }
 
-/// Whose account has this name; None for accounts of others.
-pub fn incarnation_of(name: &str) -> Option<Incarnation> {
-    let digits = name.strip_prefix(PREFIX)?;
-    let number = digits.parse().ok().map(Incarnation)?;
-    (account_name(number) == name).then_some(number)
-}
-
 /// A new password, or None when the system gives no random bytes.
 pub(crate) fn random_password() -> Option<String> {
     let mut bytes = [0; PASSWORD_BYTES];
@@ -245,14 +238,6 @@ mod tests {
     fn check(statement: &str, expected: Option<&str>) {
         let to = Account::of(Incarnation(7), "10.0.0.%");
         assert_eq!(grant_for(statement, &configured(), &to).as_deref(), expected, "{statement}");
-    }
-
-    #[test]
-    fn names_and_incarnations_agree() {
-        assert_eq!(incarnation_of(&account_name(Incarnation(17))), Some(Incarnation(17)));
-        for name in ["shardline", "shardline-", "shardline-07", "shardline-x", "shardline--1"] {
-            assert_eq!(incarnation_of(name), None, "{name}");
-        }
     }
 
     #[test]

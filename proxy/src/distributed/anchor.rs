@@ -127,3 +127,14 @@ pub(crate) fn number(text: &Bytes) -> Option<u64> {
 pub(crate) fn xid_of(bytes: &Bytes) -> Option<Xid> {
     <[u8; 16]>::try_from(bytes.as_ref()).ok().map(Xid::from_bytes)
 }
+
+/// A row of [`sql::check_from_aside`]: a transaction and its anchor, None when its branch has
+/// just gone.
+pub(crate) fn holder_of(row: &[Option<Bytes>]) -> Option<(Xid, Option<ShardId>)> {
+    let [Some(xid), anchor] = row else { return None };
+    let anchor = match anchor {
+        None => None,
+        Some(anchor) => Some(ShardId(number(anchor)?.try_into().ok()?)),
+    };
+    Some((xid_of(xid)?, anchor))
+}

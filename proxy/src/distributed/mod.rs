@@ -38,17 +38,12 @@ pub(crate) mod telemetry;
 use crate::{
     backend::PoolSet,
     error::SqlError,
-    txn::{
-        forget::Committed,
-        lock_key::LockCheck,
-        xid::{Incarnation, Xid},
-    },
+    txn::{forget::Committed, xid::Incarnation},
 };
 use audit::follow::Findings;
 use control::Control;
 use forget::Ledgers;
 use guard::Raising;
-use holders::Met;
 use resolve::Recovery;
 use settle::Settler;
 use setup::{Readiness, Setup, SetupError};
@@ -169,11 +164,6 @@ impl Distributed {
     ) -> Result<(), SqlError> {
         let checked = &self.recovery.settler.checked;
         checked.undoable(&self.control, catalog, shard, tables).await
-    }
-
-    /// Whose locks `check` meets on the shard, besides `own`.
-    pub(crate) async fn holders(&self, shard: ShardId, check: &LockCheck, own: Option<Xid>) -> Met {
-        holders::holders(&self.control, &self.ledgers, shard, check, own).await
     }
 
     /// Takes over a commit whose coordinator has given up waiting; `thread` is the backend

@@ -9,12 +9,12 @@
 //! is read whether the incarnation is dead, and it is marked dead *before* its accounts are listed
 //! and locked. So either the account is found and locked, or its maker finds itself dead.
 
-pub use super::account::{account_name, incarnation_of};
+pub use super::account::account_name;
 use super::{
-    account::{self, string},
+    account,
     control::{Control, ControlError},
     ready::{self, Answers},
-    steps::{ACCOUNTS_MAX, StepError, Steps, accounts, make_tables, one_of, texts},
+    steps::{StepError, Steps, accounts, make_tables, one_of, texts},
 };
 use crate::{
     backend::{Login, LoginAnswer, Logins, PoolSet},
@@ -333,20 +333,6 @@ impl Setup {
         }
         connection.release();
         Ok(())
-    }
-
-    /// All incarnations that have an account on a shard.
-    ///
-    /// # Errors
-    /// The shard does not tell.
-    pub async fn incarnations(&self, shard: ShardId) -> Result<Vec<Incarnation>, SetupError> {
-        let pattern = string("shardline-%");
-        let sql = format!(
-            "SELECT DISTINCT user FROM mysql.user WHERE user LIKE {pattern} LIMIT {ACCOUNTS_MAX}"
-        );
-        let names = texts(self.control.query(shard, &sql).await?);
-        let names = names.into_iter().flatten().flatten();
-        Ok(names.filter_map(|name| incarnation_of(&name)).collect())
     }
 }
 

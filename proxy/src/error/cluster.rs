@@ -160,31 +160,29 @@ impl SqlError {
         )
     }
 
-    /// A row that was written belongs to an undecided transaction; `all`: the transaction was
-    /// rolled back, not just the statement.
-    pub fn locked_by_transaction(shard: &str, all: bool) -> Self {
-        let (number, state, retry, consequence) = match all {
-            true => (
-                number::LOCK_DEADLOCK,
-                b"40001",
-                RetryClass::Transaction,
-                "The transaction was rolled back; try restarting transaction",
-            ),
-            false => (
-                number::LOCK_WAIT_TIMEOUT,
-                b"HY000",
-                RetryClass::Statement,
-                "The statement was rolled back; try restarting transaction",
-            ),
-        };
+    /// A row that a statement wrote belongs to an undecided transaction; the statement was
+    /// rolled back.
+    pub fn locked_by_transaction(shard: &str) -> Self {
         Self::new(
-            number,
-            state,
+            number::LOCK_WAIT_TIMEOUT,
+            b"HY000",
             "locked_by_transaction",
-            retry,
+            RetryClass::Statement,
             format!(
                 "Lock wait timeout exceeded: a row on shard {shard} belongs to a transaction over \
-                 several shards that is not decided yet. {consequence}"
+                 several shards that is not decided yet. The statement was rolled back; try \
+                 restarting transaction"
+            ),
+        )
+    }
+
+    /// The same at COMMIT: the transaction was rolled back.
+    pub fn stands_on_undecided(shard: &str) -> Self {
+        Self::rolled_back(
+            "stands_on_undecided",
+            &format!(
+                "a row that it wrote or locked on shard {shard} belongs to a transaction over \
+                 several shards that is not decided yet"
             ),
         )
     }

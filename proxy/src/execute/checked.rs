@@ -2,9 +2,12 @@
 //! transaction over several shards that is not decided. In one round trip: BEGIN, the statement, and
 //! a packet that looks for such locks and commits only when there is none.
 
-use super::single::{Forwarded, SingleRun};
+use super::{
+    committed::roll_back,
+    single::{Forwarded, SingleRun},
+};
 use crate::{
-    backend::{BackendConnection, BackendError, PooledConnection, TextLimits, TextResult},
+    backend::{BackendError, PooledConnection, TextLimits, TextResult},
     error::SqlError,
     session::{
         Session,
@@ -15,7 +18,7 @@ use crate::{
         commit::Holders,
         coordinator::{LOCK_PATIENCE, RETRY_PAUSE},
         lock_key::LockCheck,
-        sql::{self, Part},
+        sql::{self, Packet, Part},
     },
 };
 use shardline_wire::relay::EndKind;
@@ -45,11 +48,12 @@ impl Session {
         check: &LockCheck,
     ) -> Result<(), Failure> {
         let until = Instant::now() + LOCK_PATIENCE;
+        let ending = sql::check_and_commit(check);
         loop {
             let mut connection = self.connection(run.shard).await?;
             let name = self.shard_name(run.shard);
-            let mut forwarded = self.send_checked(&mut connection, &run, check).await?;
-            let (ended, warnings) = match self.read_ended(&mut connection, check).await {
+            let mut forwarded = self.send_checked(&mut connection, &run, &ending).await?;
+            let (ended, warnings) = match self.read_ended(&mut connection, &ending).await {
                 Ok(ended) => ended,
                 Err(lost) => return Err(self.lost(run.shard, Access::Write, lost).await),
             };
@@ -61,11 +65,11 @@ impl Session {
                     return self.answered(connection, &run, forwarded).await;
                 }
                 _ if failed => {
-                    self.give_up(&mut connection).await;
+                    roll_back(&mut connection).await;
                     return self.answered(connection, &run, forwarded).await;
                 }
                 Ended::Refused(error) => {
-                    self.give_up(&mut connection).await;
+                    roll_back(&mut connection).await;
                     return Err(error.into());
                 }
                 Ended::Locked => {}
@@ -82,11 +86,11 @@ impl Session {
                 forwarded.warnings = warnings;
                 return self.commit_checked(connection, &run, forwarded).await;
             }
-            self.give_up(&mut connection).await;
+            roll_back(&mut connection).await;
             drop(connection);
             let again = forwarded.end.kind == EndKind::Ok && Instant::now() < until;
             if !again {
-                return Err(SqlError::locked_by_transaction(&name, false).into());
+                return Err(SqlError::locked_by_transaction(&name).into());
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
@@ -97,7 +101,7 @@ impl Session {
         &mut self,
         connection: &mut PooledConnection,
         run: &SingleRun<'_>,
-        check: &LockCheck,
+        ending: &Packet,
     ) -> Result<Forwarded, Failure> {
         let sent = async {
             let number = self.number_on(connection, run.outgoing).await?;
@@ -107,7 +111,7 @@ impl Session {
             }
             self.queue_before(connection, &mut entry, BEGIN);
             run.outgoing.queue(connection, number)?;
-            connection.queue_statements(&sql::check_and_commit(check));
+            connection.queue_statements(ending);
             connection.flush().await?;
             self.read_entry(connection, entry).await
         };
@@ -126,10 +130,9 @@ impl Session {
     async fn read_ended(
         &mut self,
         connection: &mut PooledConnection,
-        check: &LockCheck,
+        ending: &Packet,
     ) -> Result<(Ended, Option<TextResult>), BackendError> {
-        let packet = sql::check_and_commit(check);
-        let mut answer = connection.read_packet_answer(&packet, TextLimits::default()).await?;
+        let mut answer = connection.read_packet_answer(ending, TextLimits::default()).await?;
         let warnings = (!answer.results.is_empty()).then(|| answer.results.swap_remove(0).rows);
         let ended = match answer.failed {
             None => Ended::Committed,
@@ -152,13 +155,6 @@ impl Session {
                 connection.poison();
                 Err(self.lost(run.shard, Access::Write, error).await)
             }
-        }
-    }
-
-    /// Takes the statement back; where that is not answered, by closing the connection.
-    async fn give_up(&mut self, connection: &mut BackendConnection) {
-        if connection.query_ok(sql::ROLLBACK.as_bytes()).await.is_err() {
-            connection.poison();
         }
     }
 }

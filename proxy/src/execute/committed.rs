@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backend::{BackendConnection, PacketAnswer, PooledConnection, TextLimits},
     distributed::{
-        anchor::{number, xid_of},
+        anchor::holder_of,
         reads::{Met, Patience},
     },
     error::SqlError,
@@ -118,7 +118,7 @@ impl Session {
         if rows.len() >= HOLDERS_MAX {
             return Ok(None);
         }
-        Ok(rows.iter().map(|row| met(row)).collect())
+        Ok(rows.iter().map(|row| holder_of(row)).collect())
     }
 
     /// The client has its answer before the transaction, which changed nothing, is ended.
@@ -130,20 +130,8 @@ impl Session {
     ) -> Result<(), Failure> {
         let end = forwarded.end;
         let failed = end.kind == EndKind::Err;
-        if let Some(error) = &forwarded.error {
-            self.diagnostics.error(&server_error(error));
-        }
-        match end.kind {
-            EndKind::Err => connection.response_failed(),
-            EndKind::Ok | EndKind::RowsEnd => connection.response_ended(end.status),
-        }
-        if let Some(payload) = forwarded.held {
-            self.send_end(&connection, run, &end, &payload).await?;
-        }
-        self.note_result(run.insert_id, &end);
-        if end.warnings > 0 && !failed {
-            self.fetch_warnings(&mut connection, end.warnings).await;
-        }
+        connection.answered(&end);
+        self.tell(&mut connection, run, forwarded).await?;
         if connection.query_ok(sql::COMMIT.as_bytes()).await.is_err() {
             connection.poison();
         }
@@ -251,14 +239,4 @@ pub(super) fn shown_rows(
 
 fn look(check: &LockCheck) -> Packet {
     Packet::default().then(Part::Plain, &sql::check_from_aside(check))
-}
-
-/// A row of [`sql::check_from_aside`].
-fn met(row: &[Option<Bytes>]) -> Option<Met> {
-    let [Some(xid), anchor] = row else { return None };
-    let anchor = match anchor {
-        None => None,
-        Some(anchor) => Some(ShardId(number(anchor)?.try_into().ok()?)),
-    };
-    Some((xid_of(xid)?, anchor))
 }

@@ -300,23 +300,8 @@ impl Session {
         run: &SingleRun<'_>,
         forwarded: Forwarded,
     ) -> Result<(), Failure> {
-        let end = forwarded.end;
-        let failed = end.kind == EndKind::Err;
-        if let Some(error) = &forwarded.error {
-            self.diagnostics.error(&server_error(error));
-        }
-        // Ended because of a deadlock: what the client is told comes after the rollback.
-        let interrupted = end.error.is_some_and(|(code, _)| code == number::QUERY_INTERRUPTED);
-        let deadlocked = failed && interrupted && self.registration.kill.is_deadlock();
-        if let (Some(payload), false) = (forwarded.held, deadlocked) {
-            self.send_end(&connection, run, &end, &payload).await?;
-        }
-        self.note_result(run.insert_id, &end);
-        if let Some(warnings) = forwarded.warnings {
-            self.diagnostics.extend(warnings);
-        } else if end.warnings > 0 && !failed {
-            Box::pin(self.fetch_warnings(&mut connection, end.warnings)).await;
-        }
+        let failed = forwarded.end.kind == EndKind::Err;
+        let deadlocked = self.tell(&mut connection, run, forwarded).await?;
         if run.traits.pins_session {
             self.branches.pin(run.shard);
         }
@@ -331,7 +316,35 @@ impl Session {
         }
     }
 
-    pub(super) async fn send_end(
+    /// Sends a held packet and keeps what the session must know of a response that has ended.
+    /// True when it was ended because of a deadlock: what the client is told comes after the
+    /// rollback.
+    pub(super) async fn tell(
+        &mut self,
+        connection: &mut PooledConnection,
+        run: &SingleRun<'_>,
+        forwarded: Forwarded,
+    ) -> Result<bool, Failure> {
+        let end = forwarded.end;
+        let failed = end.kind == EndKind::Err;
+        if let Some(error) = &forwarded.error {
+            self.diagnostics.error(&server_error(error));
+        }
+        let interrupted = end.error.is_some_and(|(code, _)| code == number::QUERY_INTERRUPTED);
+        let deadlocked = failed && interrupted && self.registration.kill.is_deadlock();
+        if let (Some(payload), false) = (forwarded.held, deadlocked) {
+            self.send_end(connection, run, &end, &payload).await?;
+        }
+        self.note_result(run.insert_id, &end);
+        if let Some(warnings) = forwarded.warnings {
+            self.diagnostics.extend(warnings);
+        } else if end.warnings > 0 && !failed {
+            Box::pin(self.fetch_warnings(connection, end.warnings)).await;
+        }
+        Ok(deadlocked)
+    }
+
+    async fn send_end(
         &mut self,
         connection: &BackendConnection,
         run: &SingleRun<'_>,

@@ -41,8 +41,7 @@ impl Session {
             for (shard, check) in written.checked() {
                 if !self.is_free(shard, &check).await {
                     self.roll_back(finish).await;
-                    let shard = self.shard_name(shard);
-                    return Err(SqlError::locked_by_transaction(&shard, true).into());
+                    return Err(SqlError::stands_on_undecided(&self.shard_name(shard)).into());
                 }
             }
         }

@@ -109,24 +109,28 @@ impl Written {
         checks.filter(|(_, check)| *check != LockCheck::default())
     }
 
+    fn known(&self, shard: ShardId) -> Option<&OnShard> {
+        self.shards.iter().find(|(known, _)| *known == shard).map(|(_, on_shard)| on_shard)
+    }
+
     /// What it wrote on a shard.
     pub(crate) fn on(&self, shard: ShardId) -> OnShard {
-        let known = self.shards.iter().find(|(known, _)| *known == shard);
-        let mut on_shard = known.map(|(_, on_shard)| on_shard.clone()).unwrap_or_default();
-        on_shard.check = on_shard.check();
-        on_shard
+        let on_shard = self.known(shard).cloned().unwrap_or_default();
+        OnShard { check: on_shard.check(), ..on_shard }
     }
 
     /// The shard that decides: one of which not all is known, as only it locks nothing; else
     /// the first that locks a whole space; else the first. None when two are not known.
     pub(crate) fn anchor(&self, writers: &[ShardId]) -> Option<ShardId> {
-        let unknown = |shard: &&ShardId| !self.on(**shard).whole;
+        let unknown = |shard: &&ShardId| self.known(**shard).is_none_or(|known| !known.whole);
         let mut all_unknown = writers.iter().filter(unknown);
         match (all_unknown.next(), all_unknown.next()) {
             (Some(_), Some(_)) => None,
             (Some(unknown), None) => Some(*unknown),
             (None, _) => {
-                let wide = |shard: &&ShardId| self.on(**shard).locks.has_spaces();
+                let wide = |shard: &&ShardId| {
+                    self.known(**shard).is_some_and(|known| known.locks.has_spaces())
+                };
                 writers.iter().find(wide).or_else(|| writers.first()).copied()
             }
         }
