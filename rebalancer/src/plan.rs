@@ -5,7 +5,7 @@
 use shardline_model::{
     id::ShardId,
     key::{Key, KeyType},
-    placement::{ListMap, Placement, RangeUnit, SLOTS, SlotMap, compare_keys},
+    placement::{ListMap, Placement, RangeUnit, SLOTS, SlotMap, Units, compare_keys},
 };
 use std::{
     cmp::Ordering,
@@ -22,24 +22,6 @@ pub struct Move {
     pub from: ShardId,
     /// Its owner afterwards.
     pub to: ShardId,
-}
-
-/// A part of the key space.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Units {
-    /// Runs of slots, ascending, not touching.
-    Slots(Vec<Range<u16>>),
-    /// An interval of a range placement.
-    Interval {
-        /// First key; None for the smallest.
-        start: Option<Key>,
-        /// The key after the last; None for MAXVALUE.
-        end: Option<Key>,
-    },
-    /// Values of a list placement.
-    Values(Vec<Key>),
-    /// Every value that neither placement lists.
-    OtherValues,
 }
 
 /// Why there is no plan.
@@ -201,11 +183,11 @@ fn push_interval(
 fn value_moves(from: &ListMap, to: &ListMap) -> Result<Vec<Move>, PlanError> {
     let mut by_pair: BTreeMap<(ShardId, ShardId), Vec<Key>> = BTreeMap::new();
     let listed: BTreeSet<&Key> = from.values.keys().chain(to.values.keys()).collect();
-    for key in listed {
-        let old = from.values.get(key).copied().or(from.default);
-        let new = to.values.get(key).copied().or(to.default);
+    for key in &listed {
+        let old = from.values.get(*key).copied().or(from.default);
+        let new = to.values.get(*key).copied().or(to.default);
         if let Some(pair) = changed(old, new)? {
-            by_pair.entry(pair).or_default().push(key.clone());
+            by_pair.entry(pair).or_default().push((*key).clone());
         }
     }
     let mut moves: Vec<Move> = by_pair
@@ -213,7 +195,8 @@ fn value_moves(from: &ListMap, to: &ListMap) -> Result<Vec<Move>, PlanError> {
         .map(|((from, to), keys)| Move { units: Units::Values(keys), from, to })
         .collect();
     if let Some((from, to)) = changed(from.default, to.default)? {
-        moves.push(Move { units: Units::OtherValues, from, to });
+        let but = listed.into_iter().cloned().collect();
+        moves.push(Move { units: Units::OtherValues { but }, from, to });
     }
     Ok(moves)
 }

@@ -13,7 +13,7 @@ use shardline_model::{
     hash,
     id::ShardId,
     key::{Key, KeyPart, KeyType, KeyUse, Literal},
-    placement::{ListMap, Placement, RangeUnit, compare_keys, even_hash},
+    placement::{ListMap, Placement, RangeUnit, SLOTS, Units, compare_keys, even_hash},
     predicate,
 };
 use std::{
@@ -388,6 +388,38 @@ async fn check_predicates(
     Ok(())
 }
 
+/// Units of every kind select exactly the rows of the keys that they contain.
+async fn check_units(connection: &mut Conn, table: &str, case: &Case, keys: &[Key]) -> Result<()> {
+    let names = case.names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bounds: Vec<Key> = keys.iter().step_by(KEYS / 7).cloned().collect();
+    bounds.sort_by(|left, right| compare_keys(left, right, &case.types));
+    bounds.dedup();
+    let (low, high) = (bounds.first().cloned(), bounds.last().cloned());
+    let listed: BTreeSet<Key> = keys.iter().step_by(KEYS / 50).cloned().collect();
+    let listed: Vec<Key> = listed.into_iter().collect();
+    for units in [
+        Units::Slots(vec![0..1, 100..2_000, 9_000..SLOTS]),
+        Units::Interval { start: low.clone(), end: high.clone() },
+        Units::Interval { start: None, end: high },
+        Units::Interval { start: low, end: None },
+        Units::Values(listed.clone()),
+        Units::OtherValues { but: listed },
+    ] {
+        let condition = predicate::units_sql(&units, &case.types, &names);
+        for (condition, expected) in
+            [(condition.clone(), true), (format!("NOT {condition}"), false)]
+        {
+            let sql = format!("SELECT id FROM {table} WHERE {condition} ORDER BY id");
+            let found: Vec<usize> = connection.query(sql).await?;
+            let contains = |id: &usize| units.contains(&keys[*id], &case.types) == expected;
+            let ours: Vec<usize> = (0..keys.len()).filter(contains).collect();
+            ensure!(found == ours, "{:?}: {units}: other rows in SQL", case.columns);
+        }
+    }
+    Ok(())
+}
+
 /// A hash, a range and two list placements made from the keys themselves.
 fn placements(case: &Case, keys: &[Key], shards: &[ShardId; 3]) -> Vec<Placement> {
     let mut bounds: Vec<Key> = keys.iter().step_by(KEYS / 20).cloned().collect();
@@ -485,6 +517,7 @@ async fn check_half(mut connection: Conn, remainder: usize) -> Result<()> {
         check_slots(&mut connection, &table, &case, &keys).await.with_context(context)?;
         check_order(&mut connection, &table, &case, &keys).await.with_context(context)?;
         check_predicates(&mut connection, &table, &case, &keys).await.with_context(context)?;
+        check_units(&mut connection, &table, &case, &keys).await.with_context(context)?;
         check_literals(&mut connection, &table, &case, &keys).await.with_context(context)?;
         // The expression does not depend on what the session set.
         for setting in

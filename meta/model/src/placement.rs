@@ -1,5 +1,9 @@
 //! Placements: which shard owns which slots, intervals or values.
 
+mod units;
+
+pub use units::{Units, UnitsError};
+
 use crate::{
     hash,
     id::ShardId,

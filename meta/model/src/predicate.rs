@@ -11,8 +11,8 @@
 use crate::{
     hash,
     id::ShardId,
-    key::{KeyCharset, KeyCollation, KeyPart, KeyType},
-    placement::{ListMap, Placement, RangeUnit, SLOTS, SlotMap},
+    key::{Key, KeyCharset, KeyCollation, KeyPart, KeyType},
+    placement::{ListMap, Placement, RangeUnit, SLOTS, SlotMap, Units},
     temporal,
 };
 use std::fmt::Write as _;
@@ -25,6 +25,37 @@ pub fn sql(placement: &Placement, types: &[KeyType], columns: &[&str], shard: Sh
         Placement::Hash(map) => hash_condition(map, types, &columns, shard),
         Placement::Range(units) => range_condition(units, types, &columns, shard),
         Placement::List(map) => list_condition(map, types, &columns, shard),
+    }
+}
+
+/// An SQL condition that is true exactly for the rows of the units, and never NULL; `columns`
+/// and `types` are the table's key columns. In parentheses.
+pub fn units_sql(units: &Units, types: &[KeyType], columns: &[&str]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quote_identifier(column)).collect();
+    units_sql_of(units, types, &columns)
+}
+
+/// [`units_sql`] of columns that are SQL already, such as a qualified name.
+pub fn units_sql_of(units: &Units, types: &[KeyType], columns: &[String]) -> String {
+    match units {
+        Units::Slots(runs) => {
+            let slot = slot_expression(types, columns);
+            let run = |run: &std::ops::Range<u16>| {
+                format!("{slot} BETWEEN {} AND {}", run.start, run.end.saturating_sub(1))
+            };
+            any_of(&runs.iter().map(run).collect::<Vec<_>>())
+        }
+        Units::Interval { start, end } => {
+            let bound = |key: &Option<Key>| key.as_ref().map(|key| tuple(key, types));
+            interval_condition(bound(start).as_deref(), bound(end).as_deref(), &row(columns))
+                .map_or_else(|| TRUE.to_owned(), |condition| format!("({condition})"))
+        }
+        Units::Values(keys) if keys.is_empty() => FALSE.to_owned(),
+        Units::OtherValues { but } if but.is_empty() => TRUE.to_owned(),
+        Units::Values(keys) => format!("({} IN ({}))", row(columns), tuples(keys, types)),
+        Units::OtherValues { but } => {
+            format!("({} NOT IN ({}))", row(columns), tuples(but, types))
+        }
     }
 }
 
@@ -129,20 +160,25 @@ fn range_condition(
         }
         let end = units[index].less_than.as_ref().map(|key| tuple(key, types));
         if owner == shard {
-            let row = row(columns);
-            match (&start, &end) {
-                (None, None) => return TRUE.to_owned(),
-                (Some(start), None) => conditions.push(format!("{row} >= {start}")),
-                (None, Some(end)) => conditions.push(format!("{row} < {end}")),
-                (Some(start), Some(end)) => {
-                    conditions.push(format!("({row} >= {start} AND {row} < {end})"));
-                }
+            match interval_condition(start.as_deref(), end.as_deref(), &row(columns)) {
+                None => return TRUE.to_owned(),
+                Some(condition) => conditions.push(condition),
             }
         }
         start = end;
         index += 1;
     }
     any_of(&conditions)
+}
+
+/// From `start` on and below `end`; None for everything.
+fn interval_condition(start: Option<&str>, end: Option<&str>, row: &str) -> Option<String> {
+    match (start, end) {
+        (None, None) => None,
+        (Some(start), None) => Some(format!("{row} >= {start}")),
+        (None, Some(end)) => Some(format!("{row} < {end}")),
+        (Some(start), Some(end)) => Some(format!("({row} >= {start} AND {row} < {end})")),
+    }
 }
 
 fn list_condition(map: &ListMap, types: &[KeyType], columns: &[String], shard: ShardId) -> String {
@@ -180,6 +216,10 @@ fn tuple(key: &[KeyPart], types: &[KeyType]) -> String {
     let literals: Vec<String> =
         key.iter().zip(types).map(|(part, key_type)| literal_sql(part, key_type)).collect();
     row(&literals)
+}
+
+fn tuples(keys: &[Key], types: &[KeyType]) -> String {
+    keys.iter().map(|key| tuple(key, types)).collect::<Vec<_>>().join(", ")
 }
 
 fn hex(bytes: &[u8]) -> String {

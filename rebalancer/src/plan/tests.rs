@@ -58,28 +58,8 @@ fn list_placement() -> impl Strategy<Value = Placement> {
 }
 
 /// The moves that a key is in.
-fn moves_of<'a>(moves: &'a [Move], value: i128, listed: &BTreeSet<Key>) -> Vec<&'a Move> {
-    let key = key(value);
-    let contains = |units: &Units| match units {
-        Units::Slots(runs) => {
-            let slot = shardline_model::hash::slot_of(&key, &[INT]).0;
-            runs.iter().any(|run| run.contains(&slot))
-        }
-        Units::Interval { start, end } => {
-            start.as_ref().is_none_or(|start| *start <= key)
-                && end.as_ref().is_none_or(|end| key < *end)
-        }
-        Units::Values(keys) => keys.contains(&key),
-        Units::OtherValues => !listed.contains(&key),
-    };
-    moves.iter().filter(|one| contains(&one.units)).collect()
-}
-
-fn listed(placement: &Placement) -> Vec<Key> {
-    match placement {
-        Placement::List(map) => map.values.keys().cloned().collect(),
-        Placement::Hash(_) | Placement::Range(_) => Vec::new(),
-    }
+fn moves_of(moves: &[Move], value: i128) -> Vec<&Move> {
+    moves.iter().filter(|one| one.units.contains(&key(value), &[INT])).collect()
 }
 
 fn pair() -> impl Strategy<Value = (Placement, Placement)> {
@@ -96,11 +76,16 @@ proptest! {
     #[test]
     fn moves_lead_to_the_target((from, to) in pair()) {
         let moves = moves(&from, &to, &[INT]).unwrap();
-        let listed: BTreeSet<Key> = listed(&from).into_iter().chain(listed(&to)).collect();
+        let mut assigned = from.clone();
+        for one in &moves {
+            prop_assert!(from.owns_all(&one.units, &[INT], one.from));
+            assigned.assign(&one.units, &[INT], one.to).unwrap();
+        }
         for value in -32..32 {
             let owner = |placement: &Placement| placement.owner(&key(value), &[INT]).unwrap();
             let (old, new) = (owner(&from), owner(&to));
-            let found = moves_of(&moves, value, &listed);
+            let found = moves_of(&moves, value);
+            prop_assert_eq!(owner(&assigned), new);
             if old == new {
                 prop_assert!(found.is_empty());
             } else {
@@ -146,7 +131,7 @@ fn growing_moves_one_share() {
             .iter()
             .map(|one| match &one.units {
                 Units::Slots(runs) => runs.iter().map(ExactSizeIterator::len).sum(),
-                Units::Interval { .. } | Units::Values(_) | Units::OtherValues => 0,
+                Units::Interval { .. } | Units::Values(_) | Units::OtherValues { .. } => 0,
             })
             .sum();
         assert_eq!(moved, usize::from(SLOTS) / (count as usize + 1), "to {} shards", count + 1);
