@@ -1,8 +1,11 @@
 //! Integration: real servers, real processes, real clients.
 
 mod accounts;
+mod backend_pool;
 mod binlog;
+mod merge_agreement;
 mod placement;
+mod placement_agreement;
 mod servers;
 mod sysbench;
 mod txn_audit;

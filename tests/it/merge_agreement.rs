@@ -39,10 +39,10 @@ async fn connect(server: &Server) -> Result<impl std::ops::DerefMut<Target = Bac
 }
 
 async fn query(connection: &mut BackendConnection, sql: &str) -> Result<TextResult> {
-    Ok(connection
+    connection
         .query_rows(sql.as_bytes(), TextLimits::default())
         .await
-        .with_context(|| sql.to_owned())?)
+        .with_context(|| sql.to_owned())
 }
 
 fn payload(row: &[Option<Bytes>]) -> Bytes {

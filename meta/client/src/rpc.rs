@@ -226,7 +226,9 @@ impl From<&ChangeError> for Rejection {
             ChangeError::Unknown { .. } => RejectionKind::Unknown,
             ChangeError::NoShards | ChangeError::ShardInUse { .. } => RejectionKind::Shard,
             ChangeError::TooMany { .. } => RejectionKind::TooMany,
-            ChangeError::GuardMoved { .. } => RejectionKind::Moved,
+            ChangeError::GuardMoved { .. }
+            | ChangeError::JobMoved { .. }
+            | ChangeError::MoveMoved { .. } => RejectionKind::Moved,
             ChangeError::BadName { .. }
             | ChangeError::BadDefinition { .. }
             | ChangeError::KeyType { .. }
@@ -234,6 +236,14 @@ impl From<&ChangeError> for Rejection {
             | ChangeError::UniqueKey { .. }
             | ChangeError::Colocation { .. }
             | ChangeError::GuardOrder { .. }
+            | ChangeError::JobOver { .. }
+            | ChangeError::JobHasMoves { .. }
+            | ChangeError::MoveOrder { .. }
+            | ChangeError::MoveToItself { .. }
+            | ChangeError::BadUnits { .. }
+            | ChangeError::MovesOverlap { .. }
+            | ChangeError::NotOwned { .. }
+            | ChangeError::TableMoves { .. }
             | ChangeError::BadPlacement { .. } => RejectionKind::Invalid,
         };
         Self { kind, reason: error.to_string() }

@@ -1,6 +1,8 @@
 //! The steps behind [`Catalog::apply`]: each checks its change and makes it, on a copy
 //! that is thrown away when a check fails. What concerns sharding is in `validate`.
 
+mod moves;
+
 use crate::{
     catalog::{
         Catalog, ColocationGroup, Database, ServerAddress, Shard, Sharding, Table, TableKind,
@@ -41,7 +43,9 @@ impl Catalog {
                 self.database_mut(name)?.collation.clone_from(collation);
             }
             Change::DropDatabase { name } => {
-                self.databases.remove(name).ok_or_else(|| unknown("database", name))?;
+                let database = self.databases.get(name).ok_or_else(|| unknown("database", name))?;
+                database.tables.values().try_for_each(|table| self.check_rests(table))?;
+                self.databases.remove(name);
                 self.guards.remove(name);
                 self.drop_empty_groups();
             }
@@ -49,7 +53,8 @@ impl Catalog {
             Change::ReplaceTable { .. } => self.replace_table(change)?,
             Change::DropTable { database, name } => {
                 let tables = &mut self.database_mut(database)?.tables;
-                tables.remove(name).ok_or_else(|| unknown("table", name))?;
+                let table = tables.remove(name).ok_or_else(|| unknown("table", name))?;
+                self.check_rests(&table)?;
                 self.drop_empty_groups();
             }
             Change::RenameTable { database, name, to_database, to_name } => {
@@ -61,6 +66,12 @@ impl Catalog {
                 self.users.remove(name).ok_or_else(|| unknown("user", name))?;
             }
             Change::SetGuard { database, from, to } => self.set_guard(database, *from, *to)?,
+            Change::CreateJob { kind, summary, created_unix_s, state } => {
+                return self.create_job(*kind, summary, *created_unix_s, state);
+            }
+            Change::SetJob { id, from, state } => self.set_job(*id, *from, state)?,
+            Change::BeginMoves { job, moves } => return self.begin_moves(*job, moves),
+            Change::SetMove { id, from, to } => self.set_move(*id, *from, *to)?,
         }
         Ok(Applied::default())
     }
@@ -102,6 +113,7 @@ impl Catalog {
 
     fn remove_shard(&mut self, id: ShardId) -> Result<(), ChangeError> {
         self.known_shard(id)?;
+        self.check_shard_rests(id)?;
         let in_use = |reason: String| Err(ChangeError::ShardInUse { shard: id, reason });
         if let Some(database) = self.databases.values().find(|database| database.home == id) {
             return in_use(format!("it is the home of database '{}'", database.name));
@@ -218,6 +230,10 @@ impl Catalog {
         let (key_columns, key_types) = validate::shard_key(table, declared.columns)?;
         if let Some(colocate) = declared.colocate {
             let group = validate::colocation(self, table, &key_types, declared, colocate)?;
+            if let Some(one) = self.move_of_group(group) {
+                let table = format!("{}.{}", colocate.database, colocate.table);
+                return Err(ChangeError::TableMoves { table, job: one.job });
+            }
             return Ok(Sharding { group, key_columns });
         }
         let placement = validate::placement(self, table, &key_types, declared)?;
@@ -233,6 +249,7 @@ impl Catalog {
             return Ok(());
         };
         let old = self.table(database, name).cloned().ok_or_else(|| unknown("table", name))?;
+        self.check_rests(&old)?;
         let mut table = Table {
             columns: columns.clone(),
             unique_keys: unique_keys.clone(),
@@ -270,6 +287,7 @@ impl Catalog {
         check_name("table", to_name)?;
         let tables = &mut self.database_mut(database)?.tables;
         let table = tables.remove(name).ok_or_else(|| unknown("table", name))?;
+        self.check_rests(&table)?;
         let target = &mut self.database_mut(to_database)?.tables;
         if target.contains_key(to_name) {
             return Err(exists("table", to_name));

@@ -3,8 +3,9 @@
 
 use crate::{
     guard::Guard,
-    id::{Epoch, GroupId, ShardId, TableId},
+    id::{Epoch, GroupId, JobId, MoveId, ShardId, TableId},
     key::KeyType,
+    moves::{Job, UnitMove},
     placement::Placement,
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,10 @@ pub struct Catalog {
     pub users: BTreeMap<String, Arc<User>>,
     /// Guards by database; those that are off have no entry.
     pub guards: BTreeMap<String, Guard>,
+    /// Units on their way from shard to shard.
+    pub moves: BTreeMap<MoveId, Arc<UnitMove>>,
+    /// Long work, what is over of it too.
+    pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// The last identifiers given out.
     pub last_ids: LastIds,
 }
@@ -42,6 +47,10 @@ pub struct LastIds {
     pub table: u64,
     /// Last colocation group.
     pub group: u64,
+    /// Last job.
+    pub job: u64,
+    /// Last move.
+    pub unit_move: u64,
 }
 
 /// A shard and where its servers are.

@@ -6,7 +6,9 @@ use crate::{
     column_type::KeyTypeError,
     declared::{TableDefinition, TableSharding},
     guard::{Guard, GuardState},
-    id::{Epoch, GroupId, ShardId, TableId},
+    id::{Epoch, GroupId, JobId, MoveId, ShardId, TableId},
+    moves::{JobKind, JobPhase, JobState, MoveState, NewMove},
+    placement::UnitsError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,16 @@ pub const USERS_MAX: usize = 10_000;
 pub const NAME_CHARS_MAX: usize = 64;
 /// The longest sharding clause of a rule, in bytes.
 pub const CLAUSE_BYTES_MAX: usize = 65_536;
+
+/// The largest number of moves under way.
+pub const MOVES_MAX: usize = 1_024;
+/// The largest number of runs of slots, or of values, of one move: its condition in SQL has
+/// as many parts.
+pub const MOVE_PARTS_MAX: usize = 4_096;
+/// The largest number of jobs, what is over of them too: the oldest of these makes room.
+pub const JOBS_MAX: usize = 256;
+/// The longest summary or error of a job, in bytes.
+pub const JOB_TEXT_BYTES_MAX: usize = 4_096;
 
 /// One change of the catalog.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,6 +159,43 @@ pub enum Change {
         /// The next state.
         to: GuardState,
     },
+    /// A new job.
+    CreateJob {
+        /// What it does.
+        kind: JobKind,
+        /// Its plan in one line.
+        summary: String,
+        /// The asker's clock, in seconds since 1970.
+        created_unix_s: u64,
+        /// Its first state.
+        state: JobState,
+    },
+    /// Another state of a job, if it is still where it was seen.
+    SetJob {
+        /// The job.
+        id: JobId,
+        /// The epoch of the state that was seen.
+        from: Epoch,
+        /// The next one.
+        state: JobState,
+    },
+    /// All moves of a job, or more of them: from here on the targets may hold their rows.
+    BeginMoves {
+        /// The job.
+        job: JobId,
+        /// What goes where.
+        moves: Vec<NewMove>,
+    },
+    /// Moves a move on, if it is still where it was seen. When the owner changes by it, the
+    /// placement does in the same epoch.
+    SetMove {
+        /// The move.
+        id: MoveId,
+        /// The state that was seen, and its epoch.
+        from: (MoveState, Epoch),
+        /// The next state; None when nothing is left to be done.
+        to: Option<MoveState>,
+    },
 }
 
 /// What a change did.
@@ -160,6 +209,10 @@ pub struct Applied {
     pub table: Option<TableId>,
     /// The colocation group of that table.
     pub group: Option<GroupId>,
+    /// The job that it made.
+    pub job: Option<JobId>,
+    /// The first of the moves that it began; the others follow in order.
+    pub first_move: Option<MoveId>,
 }
 
 /// Why a change cannot be made; the catalog is as it was.
@@ -228,6 +281,97 @@ pub enum ChangeError {
         /// The state that was asked for.
         to: GuardState,
     },
+    /// Somebody else has moved the job on meanwhile.
+    #[error("job {job} is {phase} since {since} by now")]
+    JobMoved {
+        /// The job.
+        job: JobId,
+        /// What it is.
+        phase: JobPhase,
+        /// Since when.
+        since: Epoch,
+    },
+    /// Nothing follows the end of a job.
+    #[error("job {job} is {phase}; start another one")]
+    JobOver {
+        /// The job.
+        job: JobId,
+        /// How it ended.
+        phase: JobPhase,
+    },
+    /// A job ends without moves.
+    #[error("job {job} cannot end: move {open} is {state}")]
+    JobHasMoves {
+        /// The job.
+        job: JobId,
+        /// A move of it.
+        open: MoveId,
+        /// How far that one is.
+        state: MoveState,
+    },
+    /// Somebody else has moved the move on meanwhile.
+    #[error("move {id} is {} by now", shown_move(*.now))]
+    MoveMoved {
+        /// The move.
+        id: MoveId,
+        /// What it is; None when it is not there.
+        now: Option<(MoveState, Epoch)>,
+    },
+    /// A move goes through its states in order.
+    #[error("move {id} cannot go from {from} to {}", .to.map_or_else(|| "its end".to_owned(), |to| to.to_string()))]
+    MoveOrder {
+        /// The move.
+        id: MoveId,
+        /// The state it is in.
+        from: MoveState,
+        /// The state that was asked for.
+        to: Option<MoveState>,
+    },
+    /// A move has two shards.
+    #[error("units cannot be moved from shard {shard} to itself")]
+    MoveToItself {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// Units that are none.
+    #[error("the units of move {id} are wrong: {source}")]
+    BadUnits {
+        /// The move.
+        id: MoveId,
+        /// How.
+        source: UnitsError,
+    },
+    /// Units that are on their way already.
+    #[error(
+        "{units} cannot be moved: move {other} of job {job} has some of them; wait for that job, or cancel it"
+    )]
+    MovesOverlap {
+        /// What was to be moved.
+        units: String,
+        /// Who has it.
+        other: MoveId,
+        /// The other's job.
+        job: JobId,
+    },
+    /// Units that somebody else owns, or nobody.
+    #[error("{units} cannot be moved: shard {shard} does not own all of it; make a new plan")]
+    NotOwned {
+        /// What was to be moved.
+        units: String,
+        /// From where.
+        shard: ShardId,
+    },
+    /// A table that is being moved keeps its definition.
+    #[error(
+        "table '{table}' cannot be changed: job {job} moves rows of its colocation group; wait for that job to \
+         finish, or cancel it"
+    )]
+    TableMoves {
+        /// The table.
+        table: String,
+        /// Who moves it.
+        job: JobId,
+    },
     /// A table's definition contradicts itself.
     #[error("the definition of table '{table}' is wrong: {reason}")]
     BadDefinition {
@@ -289,6 +433,10 @@ pub enum ChangeError {
 
 fn shown(guard: Option<Guard>) -> String {
     guard.map_or_else(|| GuardState::Off.to_string(), |guard| guard.to_string())
+}
+
+fn shown_move(now: Option<(MoveState, Epoch)>) -> String {
+    now.map_or_else(|| "gone".to_owned(), |(state, since)| format!("{state} since {since}"))
 }
 
 impl Catalog {

@@ -41,6 +41,14 @@ number_id!(
     Incarnation(u64), "i"
 );
 number_id!(
+    /// Long work of the cluster. The catalog gives out 1, 2, 3 ... and never gives a number out twice.
+    JobId(u64), "j"
+);
+number_id!(
+    /// Units on their way from one shard to another; never given out twice.
+    MoveId(u64), "m"
+);
+number_id!(
     /// The version of the catalog; every change is one new epoch.
     Epoch(u64), "e"
 );

@@ -18,6 +18,7 @@ pub mod hash;
 pub mod id;
 pub mod key;
 pub mod lookup;
+pub mod moves;
 pub mod placement;
 pub mod predicate;
 pub mod rule;

@@ -4,8 +4,9 @@ use crate::{
     catalog::{Catalog, ColocationGroup, Column, Shard, Sharding, Table, TableKind},
     column_type::KeyTypeError,
     guard::GuardState,
-    id::{ShardId, TableId},
+    id::{GroupId, ShardId, TableId},
     key::KeyType,
+    moves::UnitMove,
 };
 use std::sync::Arc;
 
@@ -33,6 +34,16 @@ impl Catalog {
     /// The state of a database's guard; Off for a database that is not there.
     pub fn guard(&self, database: &str) -> GuardState {
         self.guards.get(database).map_or(GuardState::Off, |guard| guard.state)
+    }
+
+    /// Moves of units of a group.
+    pub fn moves_of_group(&self, group: GroupId) -> impl Iterator<Item = &Arc<UnitMove>> {
+        self.moves.values().filter(move |one| one.group == group)
+    }
+
+    /// One of the moves of units of a group; None when all of it rests.
+    pub fn move_of_group(&self, group: GroupId) -> Option<&Arc<UnitMove>> {
+        self.moves_of_group(group).next()
     }
 
     /// The ids of all shards, ascending.

@@ -230,7 +230,7 @@ fn list_values(table: &Table, units: &[ListUnit]) -> Result<BTreeMap<Key, ShardI
 }
 
 /// Bounds ascend, keys fit their columns, owners exist.
-fn check_placement(
+pub(crate) fn check_placement(
     catalog: &Catalog,
     table: &str,
     placement: &Placement,
@@ -314,6 +314,7 @@ impl Catalog {
                 return Err(ChangeError::GuardMoved { database, now });
             }
         }
+        self.validate_moves()?;
         let mut used_groups = BTreeSet::new();
         let mut ids = BTreeSet::new();
         for (database_name, database) in &self.databases {

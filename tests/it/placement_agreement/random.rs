@@ -21,12 +21,12 @@ impl Random {
     }
 
     fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
+        from[usize::try_from(self.below(from.len() as u64)).unwrap_or_default()]
     }
 
     /// Numbers of every magnitude between the bounds, the bounds among them.
     fn integer(&mut self, min: i128, max: i128) -> i128 {
-        let bits = u32::try_from(self.below(65)).unwrap();
+        let bits = u32::try_from(self.below(65)).unwrap_or_default();
         let magnitude = i128::from(self.next().checked_shr(64 - bits).unwrap_or(0));
         match self.below(50) {
             0 => min,
@@ -47,10 +47,10 @@ impl Random {
                 return char::from(self.pick(&["a", "A", "b", "B", "z", "_", "0"]).as_bytes()[0]);
             }
             4 | 5 => return ' ',
-            6 => u32::try_from(self.below(0x80)).unwrap(),
-            7 => 0x80 + u32::try_from(self.below(0x580)).unwrap(),
-            8 => u32::try_from(self.below(0x1_0000)).unwrap(),
-            _ => 0x1_0000 + u32::try_from(self.below(0x10_0000)).unwrap(),
+            6 => u32::try_from(self.below(0x80)).unwrap_or_default(),
+            7 => 0x80 + u32::try_from(self.below(0x580)).unwrap_or_default(),
+            8 => u32::try_from(self.below(0x1_0000)).unwrap_or_default(),
+            _ => 0x1_0000 + u32::try_from(self.below(0x10_0000)).unwrap_or_default(),
         };
         char::from_u32(code).unwrap_or('ß')
     }
@@ -77,7 +77,7 @@ impl Random {
                     .map(|_| match self.below(3) {
                         0 => 0,
                         1 => b' ',
-                        _ => u8::try_from(self.below(256)).unwrap(),
+                        _ => u8::try_from(self.below(256)).unwrap_or_default(),
                     })
                     .collect();
                 Literal::Bytes(bytes.into())

@@ -10,6 +10,8 @@ use crate::{
 };
 use proptest::{collection::vec, prelude::*};
 
+mod moves;
+
 fn column(name: &str, column_type: &str) -> Column {
     let is_text = column_type.contains("char");
     Column {
