@@ -3,11 +3,13 @@
 //! the template to be bound.
 
 pub(crate) mod functions;
+pub(crate) mod holds;
 pub(crate) mod insert;
 pub(crate) mod modify;
 pub(crate) mod scatter;
 pub(crate) mod select;
 pub(crate) mod shape;
+pub(crate) mod strangers;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod untold;
@@ -17,6 +19,7 @@ use crate::{
     lexer::{TokenKind, Tokens},
     parse::{self, NotUnderstood, Pieces},
     plan::{InsertId, Refusal, Target, Traits},
+    planner::holds::Holds,
     template::{Fixed, Form, Template},
     touch::Touching,
     view::SessionView,
@@ -46,7 +49,8 @@ pub(crate) fn plan(
     let calls = functions::session_calls(&pieces);
     functions::check(&pieces)?;
     let form = context.form()?;
-    Ok(Template::new(form, calls, &pieces))
+    let holds = Holds::of(&context, &form);
+    Ok(Template::new(form, calls, &pieces, holds))
 }
 
 impl Context<'_> {

@@ -10,7 +10,7 @@ use crate::{
     plan::{Plan, Refusal, ShardSql, Single},
     planner, reserved,
     session::{self, Prefix, Recognised},
-    template::{BindInput, SessionValues, Template},
+    template::{BindInput, SessionValues, Template, Waits},
     touch::Touches,
     view::SessionView,
 };
@@ -151,8 +151,9 @@ fn plan(
             ddl::recognise(&tokens, view.database, catalog)?
         }
         Recognised::Prefixed { prefix, statement } => {
-            return prefixed(&tokens, prefix, statement, view, catalog)
-                .map(|(plan, touches)| (fixed(plan, touches, digest), false));
+            return prefixed(&tokens, prefix, statement, view, catalog).map(
+                |(plan, touches, waits)| (fixed(plan, touches, digest).waiting(waits), false),
+            );
         }
     };
     // DDL and its comments are planned each time: a comment may hold the clause.
@@ -179,21 +180,22 @@ fn prefixed(
     statement: usize,
     view: &SessionView<'_>,
     catalog: &Catalog,
-) -> Result<(Plan, Touches), Refusal> {
+) -> Result<(Plan, Touches, Waits), Refusal> {
     match (single_shard(tokens, statement, view, catalog), prefix) {
-        (Ok(Some((mut single, mut touches))), _) => {
+        (Ok(Some((mut single, mut touches, mut waits))), _) => {
             if prefix == Prefix::Explain {
                 single.traits.writes = false;
                 single.traits.locks = false;
                 single.traits.assigns_variables = false;
                 single.insert_id = crate::plan::InsertId::None;
                 touches = Touches::default();
+                waits = Waits::new();
             }
             single.traits.returns_rows |=
                 tokens.is_keyword(0, "ANALYZE") || prefix == Prefix::Explain;
-            Ok((Plan::Single(single), touches))
+            Ok((Plan::Single(single), touches, waits))
         }
-        (_, Prefix::Explain) => Ok((session::any_shard(true), Touches::default())),
+        (_, Prefix::Explain) => Ok((session::any_shard(true), Touches::default(), Waits::new())),
         (Err(refusal), Prefix::Executed) => Err(refusal),
         (Ok(None), Prefix::Executed) => Err(Refusal::not_supported(
             "ANALYZE and SET STATEMENT need a statement that one shard runs as it is written",
@@ -208,7 +210,7 @@ fn single_shard(
     statement: usize,
     view: &SessionView<'_>,
     catalog: &Catalog,
-) -> Result<Option<(Single, Touches)>, Refusal> {
+) -> Result<Option<(Single, Touches, Waits)>, Refusal> {
     let (Some(first), Some(last)) = (tokens.get(statement), tokens.last()) else { return Ok(None) };
     let sql = Span { start: first.span.start, end: last.span.end }.of(tokens.sql);
     let mut digest = Digest::new();
@@ -228,7 +230,10 @@ fn single_shard(
     };
     match template.bind(&input) {
         Ok(Plan::Single(single)) if single.sql == ShardSql::Unchanged => {
-            Ok(Some((single, template.touches(&input))))
+            let (touches, plan) = (template.touches(&input), Plan::Single(single));
+            let waits = template.waits(&input, &plan);
+            let Plan::Single(single) = plan else { return Ok(None) };
+            Ok(Some((single, touches, waits)))
         }
         Ok(_) | Err(_) => Ok(None),
     }

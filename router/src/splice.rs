@@ -22,7 +22,13 @@ pub(crate) struct Splicer<'a> {
     pub(crate) params: Option<&'a [Literal<'a>]>,
 }
 
-impl Splicer<'_> {
+impl<'a> Splicer<'a> {
+    /// The same with more edits, which come before others at the same place.
+    pub(crate) fn with(&self, more: Vec<Edit>) -> Splicer<'a> {
+        let edits = more.into_iter().chain(self.edits.iter().cloned()).collect();
+        Splicer { pieces: self.pieces, edits, params: self.params }
+    }
+
     /// Appends a copy of `range`. Insertions at the range's end belong to it.
     pub(crate) fn copy(&self, range: Range<usize>, text: &mut Vec<u8>) {
         let mut index = range.start;

@@ -10,8 +10,8 @@ use crate::{
         Traits, Write,
     },
     planner::{
-        self, functions::SessionCall, insert::InsertForm, modify::ModifyForm, scatter::build,
-        select::ReadForm,
+        self, functions::SessionCall, holds::Holds, insert::InsertForm, modify::ModifyForm,
+        scatter::build, select::ReadForm, strangers::Strangers,
     },
     route::{Destination, Values},
     splice::{Edit, Splicer},
@@ -23,6 +23,8 @@ use shardline_model::{
     key::Literal,
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
+
+pub use crate::planner::holds::Waits;
 
 /// Where a literal stands in a statement's text, in the text's order.
 pub use crate::lexer::LiteralSpan;
@@ -115,10 +117,16 @@ pub struct Template {
     parameter_count: usize,
     mode: SqlMode,
     traits: Traits,
+    holds: Holds,
 }
 
 impl Template {
-    pub(crate) fn new(form: Form, calls: Vec<SessionCall>, pieces: &Pieces<'_>) -> Self {
+    pub(crate) fn new(
+        form: Form,
+        calls: Vec<SessionCall>,
+        pieces: &Pieces<'_>,
+        holds: Holds,
+    ) -> Self {
         let traits = match &form {
             Form::Fixed(fixed) => fixed.traits,
             Form::Read(read) => read.traits,
@@ -126,7 +134,8 @@ impl Template {
             Form::Modify(modify) => modify.traits,
             Form::Whole(..) => Traits::default(),
         };
-        Self { form, calls, parameter_count: pieces.parameters, mode: pieces.mode, traits }
+        let (parameter_count, mode) = (pieces.parameters, pieces.mode);
+        Self { form, calls, parameter_count, mode, traits, holds }
     }
 
     /// A template of a plan that no value changes: schema changes and statements of the
@@ -141,7 +150,26 @@ impl Template {
         };
         let mode = SqlMode::default();
         let form = Form::Whole(plan, Touching::told(touches));
-        Self { form, calls: Vec::new(), parameter_count, mode, traits }
+        let holds = Holds::default();
+        Self { form, calls: Vec::new(), parameter_count, mode, traits, holds }
+    }
+
+    /// The same, for a plan whose execution waits for moves.
+    pub(crate) fn waiting(mut self, waits: Waits) -> Self {
+        self.holds.known = Some(waits).filter(|waits| !waits.is_empty());
+        self
+    }
+
+    /// Whether units of its tables are held, so that [`Template::waits`] may say something.
+    #[inline]
+    pub fn may_wait(&self) -> bool {
+        !self.holds.is_empty()
+    }
+
+    /// The moves that hold units which this execution touches: it waits until they are done
+    /// or taken back, and is then planned anew. `input` and `plan` are as in [`Template::bind`].
+    pub fn waits(&self, input: &BindInput<'_>, plan: &Plan) -> Waits {
+        self.holds.waits(&self.form, input, &self.values(input), plan)
     }
 
     /// How many `?` it has.
@@ -243,12 +271,12 @@ impl Template {
             .filter(|i| i.sharding().is_some())
             .map(|instance| instance.name.as_str())
             .collect();
-        let part = |shard: &ShardId| ShardStatement { shard: *shard, sql: built.sql.clone() };
+        let strangers = scatter.strangers.reason(shards.iter().copied());
         Ok(Plan::Scatter(Scatter {
-            parts: shards.iter().map(part).collect(),
+            parts: parts(shards, &scatter.strangers, |edits| built.text(edits)),
             merge: built.merge,
             traits: form.traits,
-            reason: format!("rows of {} are on several shards", names.join(", ")),
+            reason: format!("rows of {} are on several shards{strangers}", names.join(", ")),
         }))
     }
 
@@ -289,19 +317,38 @@ impl Template {
             )));
         }
         let pieces = editor.pieces().map_err(BindError::Refused)?;
-        let sql = editor.splicer(&pieces, Vec::new(), true).text(0..pieces.len());
+        let splicer = editor.splicer(&pieces, Vec::new(), true);
+        let text = |edits| splicer.with(edits).text(0..pieces.len());
+        let strangers = form.strangers.reason(shards.iter().copied());
         let reason = match affected {
-            Affected::Sum => format!("rows of {} are on several shards", form.table),
+            Affected::Sum => format!("rows of {} are on several shards{strangers}", form.table),
             Affected::Copies => format!("broadcast table {} has a copy on every shard", form.table),
         };
-        let parts = shards.into_iter().map(|shard| ShardStatement { shard, sql: sql.clone() });
         Ok(Plan::Write(Write {
-            parts: parts.collect(),
+            parts: parts(shards, &form.strangers, text),
             affected,
             insert_id: InsertId::None,
             reason,
         }))
     }
+}
+
+/// The text of each shard: one for all that hold no rows of others.
+fn parts(
+    shards: impl IntoIterator<Item = ShardId>,
+    strangers: &Strangers,
+    text: impl Fn(Vec<Edit>) -> Vec<u8>,
+) -> Vec<ShardStatement> {
+    let mut plain: Option<Vec<u8>> = None;
+    let mut part = |shard: ShardId| {
+        let edits = strangers.edits(shard);
+        let sql = match edits.is_empty() {
+            true => plain.get_or_insert_with(|| text(edits)).clone(),
+            false => text(edits),
+        };
+        ShardStatement { shard, sql }
+    };
+    shards.into_iter().map(&mut part).collect()
 }
 
 /// The longest alias that servers take.

@@ -13,7 +13,9 @@ use crate::{
     planner::{
         Context, functions,
         insert::read::{Head, Source},
-        modify, untold,
+        modify,
+        strangers::Strangers,
+        untold,
     },
     route::Route,
     template::{Fixed, Form},
@@ -218,6 +220,7 @@ fn plan_query(
         key_assignments: Vec::new(),
         table: table.name.clone(),
         touching: Touching::of_tables([table]),
+        strangers: Strangers::default(),
     }))
 }
 

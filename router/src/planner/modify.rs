@@ -6,7 +6,11 @@ use crate::{
     conjunct::{KeySlot, Predicate, ValueRef, value_ref},
     parse::NotUnderstood,
     plan::{InsertId, Refusal, Traits},
-    planner::{Context, functions, untold},
+    planner::{
+        Context, functions,
+        strangers::{Strangers, WherePlace},
+        untold,
+    },
     route::{Route, Values},
     template::Form,
     touch::{Change, Choice, Touching},
@@ -34,6 +38,8 @@ pub(crate) struct ModifyForm {
     /// The table's name, for reasons.
     pub(crate) table: String,
     pub(crate) touching: Touching,
+    /// What leaves rows of others out.
+    pub(crate) strangers: Strangers,
 }
 
 /// `SET key_column = value` beside `WHERE key_column = old`.
@@ -103,9 +109,18 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         .is_some_and(|index| !pieces.is(index + 2, crate::lexer::TokenKind::RightParen));
     let touching = touching(context, &facts, &statement, &targets);
     let table = targets.first().map(|i| facts.instances[*i].name.clone()).unwrap_or_default();
+    let several = check_several(&facts, returning, limited)
+        .and_then(|()| functions::assigned_once(assigns_variables));
+    let (several, strangers) = match several {
+        Ok(()) => match Strangers::of(&facts, context.catalog, WherePlace::of_change(pieces)) {
+            Ok(strangers) => (Ok(()), strangers),
+            Err(refusal) => (Err(refusal), Strangers::default()),
+        },
+        Err(refusal) => (Err(refusal), Strangers::default()),
+    };
     Ok(Form::Modify(ModifyForm {
-        several: check_several(&facts, returning, limited)
-            .and_then(|()| functions::assigned_once(assigns_variables)),
+        several,
+        strangers,
         traits: Traits {
             writes: true,
             returns_rows: returning,

@@ -9,7 +9,12 @@ use crate::{
     bind::{Facts, is_system_schema},
     conjunct::KeySlot,
     plan::Refusal,
-    planner::{Context, functions, kind_name, scatter::item::Item, shape::Shape},
+    planner::{
+        Context, functions, kind_name,
+        scatter::item::Item,
+        shape::Shape,
+        strangers::{Strangers, WherePlace},
+    },
 };
 use shardline_model::catalog::TableKind;
 use sqlparser::ast::SelectItem;
@@ -20,6 +25,8 @@ pub(crate) struct ScatterForm {
     pub(crate) shape: Shape,
     pub(crate) items: Vec<Item>,
     pub(crate) facts: Facts,
+    /// What leaves rows of others out.
+    pub(crate) strangers: Strangers,
 }
 
 /// Functions that make one value of many rows; the first five can be merged.
@@ -85,7 +92,9 @@ pub(crate) fn prepare(
     let items = shape.items.iter().zip(items);
     let items = items.map(|(range, item)| Item::of(pieces, range.clone(), item, &facts));
     let items = items.collect::<Result<Vec<_>, _>>()?;
-    Ok(ScatterForm { shape, items, facts })
+    let place = WherePlace { body: shape.condition.clone(), end: shape.filter_end };
+    let strangers = Strangers::of(&facts, context.catalog, place)?;
+    Ok(ScatterForm { shape, items, facts, strangers })
 }
 
 /// All sharded tables must be tied by their whole shard key; beside them only broadcast

@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) distinct: bool,
     pub(crate) items: Vec<Range<usize>>,
     pub(crate) list_end: usize,
+    /// What stands behind WHERE.
+    pub(crate) condition: Option<Range<usize>>,
     /// Behind FROM and WHERE, where GROUP BY would stand.
     pub(crate) filter_end: usize,
     pub(crate) group_by: Vec<Range<usize>>,
@@ -154,7 +156,11 @@ impl Shape {
         body: Range<usize>,
     ) -> Option<()> {
         match clause {
-            Clause::From | Clause::Where => self.filter_end = body.end,
+            Clause::From => self.filter_end = body.end,
+            Clause::Where => {
+                self.filter_end = body.end;
+                self.condition = Some(body);
+            }
             Clause::Tail => {}
             Clause::Window => return None,
             Clause::Into => self.into = true,

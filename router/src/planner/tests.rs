@@ -4,6 +4,7 @@
 //! for that case. `UPDATE_EXPECT=1` rewrites the files.
 
 pub(crate) mod catalog;
+mod moves;
 mod properties;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     lexer::{Lexer, SqlMode},
     plan::{Plan, Refusal},
     planner,
-    template::{BindError, BindInput, SessionValues},
+    template::{BindError, BindInput, SessionValues, Waits},
     touch::Touches,
     view::SessionView,
 };
@@ -24,6 +25,8 @@ pub(crate) struct Case {
     pub(crate) params: Option<String>,
     pub(crate) shards: u32,
     pub(crate) explicit: bool,
+    /// Moves, as `planner/tests/moves.rs` reads them.
+    pub(crate) moves: Vec<String>,
 }
 
 impl Default for Case {
@@ -34,6 +37,7 @@ impl Default for Case {
             params: None,
             shards: 3,
             explicit: false,
+            moves: Vec::new(),
         }
     }
 }
@@ -64,6 +68,15 @@ pub(crate) fn planned(
     catalog: &Catalog,
     sql: &[u8],
 ) -> Result<(Plan, Touches), Refusal> {
+    waiting(case, catalog, sql).map(|(plan, touches, _)| (plan, touches))
+}
+
+/// The same, with what it waits for.
+pub(crate) fn waiting(
+    case: &Case,
+    catalog: &Catalog,
+    sql: &[u8],
+) -> Result<(Plan, Touches, Waits), Refusal> {
     let view = SessionView {
         database: case.database.as_deref(),
         sql_mode: case.mode,
@@ -88,12 +101,18 @@ pub(crate) fn planned(
         ids: None,
     };
     match template.bind(&input) {
-        Ok(plan) => Ok((plan, template.touches(&input))),
+        Ok(plan) => {
+            let waits = template.waits(&input, &plan);
+            Ok((plan, template.touches(&input), waits))
+        }
         Err(BindError::Refused(refusal)) => Err(refusal),
         Err(BindError::NeedsIds { count, .. }) => {
             input.ids = Some(1001..1001 + count);
             match template.bind(&input) {
-                Ok(plan) => Ok((plan, template.touches(&input))),
+                Ok(plan) => {
+                    let waits = template.waits(&input, &plan);
+                    Ok((plan, template.touches(&input), waits))
+                }
                 Err(BindError::Refused(refusal)) => Err(refusal),
                 Err(error @ BindError::NeedsIds { .. }) => panic!("{error} again"),
             }
@@ -135,6 +154,7 @@ pub(crate) fn check_with(file: &str, render: impl Fn(&Case, &Catalog, &[u8]) -> 
                     ("params", params) => case.params = Some(params.into()),
                     ("shards", shards) => case.shards = shards.parse().unwrap(),
                     ("explicit", _) => case.explicit = true,
+                    ("move", text) => case.moves.push(text.into()),
                     other => panic!("unknown option {other:?} in {file}"),
                 }
             } else if !line.starts_with('#') {
@@ -143,7 +163,8 @@ pub(crate) fn check_with(file: &str, render: impl Fn(&Case, &Catalog, &[u8]) -> 
             writeln!(actual, "{line}").unwrap();
         }
         if !lines.is_empty() {
-            let catalog = catalog::catalog(case.shards);
+            let mut catalog = catalog::catalog(case.shards);
+            moves::add(&mut catalog, &case.moves);
             let rendered = render(&case, &catalog, lines.join("\n").as_bytes());
             writeln!(actual, "{rendered}").unwrap();
         }
@@ -181,6 +202,17 @@ fn modify() {
 #[test]
 fn precedence() {
     check("planner_precedence.case");
+}
+
+#[test]
+fn moves() {
+    check_with("planner_moves.case", |case, catalog, sql| match waiting(case, catalog, sql) {
+        Ok((plan, _, waits)) => {
+            let waits = waits.iter().map(|one| format!("\n  waits for {one}"));
+            format!("{plan}{}", waits.collect::<String>())
+        }
+        Err(refusal) => Plan::Refuse(refusal).to_string(),
+    });
 }
 
 #[test]

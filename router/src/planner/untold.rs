@@ -12,7 +12,7 @@ use crate::{
 };
 use shardline_model::{
     catalog::{Table, TableKind},
-    id::ShardId,
+    id::{GroupId, ShardId},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -99,6 +99,12 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
         false => Touching::default(),
     };
     Ok(Form::Fixed(Fixed { target, traits, insert_id, touching }))
+}
+
+/// The groups of all tables that a statement could name.
+pub(crate) fn groups(context: &Context<'_>) -> Vec<GroupId> {
+    let tables = candidates(context).tables;
+    tables.iter().filter_map(|table| Some(table.sharding()?.group)).collect()
 }
 
 /// Every identifier that could be a table of the catalog, whatever it really is.

@@ -20,10 +20,18 @@ use crate::{
 };
 use std::ops::Range;
 
-/// The text for every shard, and how the results become one.
-pub(crate) struct Built {
-    pub(crate) sql: Vec<u8>,
+/// The text for the shards, and how the results become one.
+pub(crate) struct Built<'a> {
+    splicer: Splicer<'a>,
+    end: usize,
     pub(crate) merge: Merge,
+}
+
+impl Built<'_> {
+    /// The text, with these edits before others at the same place.
+    pub(crate) fn text(&self, more: Vec<Edit>) -> Vec<u8> {
+        self.splicer.with(more).text(0..self.end)
+    }
 }
 
 /// What an ORDER BY or GROUP BY key stands for.
@@ -69,7 +77,7 @@ pub(crate) fn build<'a>(
     values: Values<'a>,
     splicer: Splicer<'a>,
     select_limit: Option<u64>,
-) -> Result<Built, Refusal> {
+) -> Result<Built<'a>, Refusal> {
     // Insertions are the aliases of select items, which copies of the items must not have.
     let mut splicer = splicer;
     let (aliases, edits) = splicer.edits.into_iter().partition(|edit| edit.pieces.is_empty());
@@ -90,7 +98,7 @@ pub(crate) fn build<'a>(
     Ok(builder.finish(merge))
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     fn merge(&mut self) -> Result<Merge, Refusal> {
         let shape = &self.form.shape;
         if shape.rollup {
@@ -212,7 +220,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn finish(mut self, mut merge: Merge) -> Built {
+    fn finish(mut self, mut merge: Merge) -> Built<'a> {
         merge.hidden = self.hidden.len();
         let replaced = std::mem::take(&mut self.replaced);
         let inside = |edit: &Edit| {
@@ -233,6 +241,6 @@ impl Builder<'_> {
             let at = self.form.shape.list_end;
             self.splicer.edits.push(Edit { pieces: at..at, text });
         }
-        Built { sql: self.splicer.text(0..self.form.shape.end), merge }
+        Built { splicer: self.splicer, end: self.form.shape.end, merge }
     }
 }
