@@ -84,6 +84,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Numbers that are fetched at once from a table's sequence.
     pub sequence_block: u64,
+    /// Statements that may wait at once for units that change their shard.
+    pub held_statements_max: usize,
 }
 
 impl Default for Limits {
@@ -101,6 +103,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(28_800),
             handshake_timeout: Duration::from_secs(10),
             sequence_block: 1_000,
+            held_statements_max: 4_096,
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod backend;
 pub mod state;
 
 pub mod auto_increment;
+pub mod holds;
 pub mod metrics;
 
 pub use config::{BackendAccount, ClientTls, Limits, ProxyConfig};

@@ -5,7 +5,10 @@ use crate::error::SqlError;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use shardline_model::guard::GuardState;
 use shardline_router::plan::Plan;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// All handles. Made once, after the recorder is installed.
 pub struct Metrics {
@@ -17,6 +20,9 @@ pub struct Metrics {
     pub statement_seconds: Histogram,
     /// Time a statement waited for a backend connection, in seconds.
     pub checkout_seconds: Histogram,
+    /// Time a statement waited for units that change their shard, in seconds.
+    held_seconds: Histogram,
+    held: Counter,
     single: Counter,
     scatter: Counter,
     write: Counter,
@@ -36,6 +42,8 @@ impl Default for Metrics {
             connections: counter!("shardline_proxy_connections_total"),
             statement_seconds: histogram!("shardline_proxy_statement_seconds"),
             checkout_seconds: histogram!("shardline_proxy_checkout_seconds"),
+            held_seconds: histogram!("shardline_proxy_held_seconds"),
+            held: counter!("shardline_proxy_held_statements_total"),
             single: statements("single"),
             scatter: statements("scatter"),
             write: statements("write"),
@@ -58,6 +66,12 @@ impl Metrics {
             Plan::Session(_) => self.session.increment(1),
             Plan::Refuse(_) => self.refused.increment(1),
         }
+    }
+
+    /// Counts a statement that waited so long for units that change their shard.
+    pub fn held(&self, waited: Duration) {
+        self.held.increment(1);
+        self.held_seconds.record(waited.as_secs_f64());
     }
 
     /// Counts a command.

@@ -8,6 +8,8 @@ pub use spread::{Phase, Place, Places, SpreadView, Wait};
 use crate::error::SqlError;
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
+use shardline_model::id::{Epoch, ShardId};
+use smallvec::SmallVec;
 use spread::Spreads;
 use std::{
     collections::BTreeMap,
@@ -56,6 +58,8 @@ pub struct SessionEntry {
     /// How it is killed.
     pub kill: KillSwitch,
     activity: Mutex<Activity>,
+    /// The shards that its transaction is on, each with an epoch that is not newer.
+    branches: Mutex<SmallVec<[(ShardId, Epoch); 4]>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,7 @@ struct Activity {
     command: &'static str,
     since: Instant,
     statement: Vec<u8>,
+    state: &'static str,
 }
 
 /// What SHOW PROCESSLIST shows of one session.
@@ -84,6 +89,8 @@ pub struct SessionView {
     pub elapsed: Duration,
     /// The running statement, cut; empty when idle.
     pub statement: Vec<u8>,
+    /// What it waits for, if not for a shard.
+    pub state: &'static str,
 }
 
 /// A place in the registry; left when dropped.
@@ -132,12 +139,14 @@ impl Registry {
             command: "Connect",
             since: Instant::now(),
             statement: Vec::new(),
+            state: "",
         };
         let entry = Arc::new(SessionEntry {
             id,
             host,
             kill: KillSwitch::default(),
             activity: Mutex::new(activity),
+            branches: Mutex::default(),
         });
         sessions.by_id.insert(id, entry.clone());
         Ok(Registration { registry: self.clone(), entry })
@@ -147,6 +156,13 @@ impl Registry {
     pub fn find(&self, id: u64) -> Option<Arc<SessionEntry>> {
         let id = u32::try_from(id).ok()?;
         self.sessions.lock().by_id.get(&id).cloned()
+    }
+
+    /// Whether a transaction is on this shard since before an epoch.
+    pub fn has_older_branch(&self, shard: ShardId, since: Epoch) -> bool {
+        let is_older = |(on, epoch): &(ShardId, Epoch)| *on == shard && *epoch < since;
+        let sessions = self.sessions.lock();
+        sessions.by_id.values().any(|entry| entry.branches.lock().iter().any(is_older))
     }
 
     /// Tells every session that the proxy is about to end: it leaves when it is idle and
@@ -219,6 +235,18 @@ impl SessionEntry {
         activity.statement.extend_from_slice(&statement[..cut]);
     }
 
+    /// The shards that the session's transaction is on, with epochs that are not newer.
+    pub fn set_branches(&self, branches: &[(ShardId, Epoch)]) {
+        let mut known = self.branches.lock();
+        known.clear();
+        known.extend_from_slice(branches);
+    }
+
+    /// What the running statement waits for; empty for the shards.
+    pub fn set_state(&self, state: &'static str) {
+        self.activity.lock().state = state;
+    }
+
     /// The session waits for its next command.
     pub fn idle(&self, now: Instant) {
         let mut activity = self.activity.lock();
@@ -237,6 +265,7 @@ impl SessionEntry {
             command: activity.command,
             elapsed: activity.since.elapsed(),
             statement: activity.statement.clone(),
+            state: activity.state,
         }
     }
 }

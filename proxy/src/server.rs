@@ -6,6 +6,7 @@ use crate::{
     config::{ClientTls, ProxyConfig},
     distributed::{Distributed, audit, deadlock, janitor, setup::SetupError},
     error::SqlError,
+    holds::{self, Holds},
     metrics::Metrics,
     registry::{Registration, Registry},
     session::{Admitted, Session, client::Client, shared::Shared},
@@ -146,6 +147,7 @@ impl ProxyConfig {
             router: Router::new(RouterConfig::default()),
             pools,
             distributed,
+            holds: Holds::default(),
             metrics: Metrics::default(),
             wire,
             schema_change: tokio::sync::Mutex::new(()),
@@ -248,6 +250,7 @@ impl Proxy {
         background.spawn("deadlocks", Policy::Essential, deadlocks);
         let auditor = audit::follow::run(shared.clone(), stop.clone());
         background.spawn("auditor", Policy::Essential, auditor);
+        background.spawn("holds", Policy::Essential, holds::run(shared.clone(), stop.clone()));
         let warm = shared.clone();
         background.spawn("set shards up", Policy::Isolated, async move {
             stop.or(warm.distributed.warm()).await;
@@ -502,10 +505,22 @@ async fn follow_catalog(shared: Arc<Shared>, stop: Shutdown) {
         }
         drop(catalog);
         let oldest = shared.meta.oldest_in_use();
+        // Taken afterwards: it knows every hold that `oldest` knows and that still stands.
+        let catalog = shared.meta.catalog();
+        let is_held = holds::is_any(&catalog);
+        let oldest = match is_held {
+            true => holds::acknowledgeable(oldest, &catalog, &shared.registry),
+            false => oldest,
+        };
+        drop(catalog);
         if let Some(lease) = &*shared.lease.load() {
             lease.acknowledge(oldest);
         }
-        let pause = if oldest < newest { ACKNOWLEDGE_INTERVAL } else { LEASE_INTERVAL };
+        let pause = match (oldest < newest, is_held) {
+            (true, true) => holds::ACKNOWLEDGE_INTERVAL,
+            (true, false) => ACKNOWLEDGE_INTERVAL,
+            (false, _) => LEASE_INTERVAL,
+        };
         tokio::select! {
             () = stop.triggered() => return,
             changed = epochs.changed() => if changed.is_err() {

@@ -166,6 +166,19 @@ impl Template {
         !self.holds.is_empty()
     }
 
+    /// Whether units of its tables have come to another shard, so that [`Template::arrived`] may
+    /// say something.
+    #[inline]
+    pub fn may_have_arrived(&self) -> bool {
+        self.holds.has_arrived()
+    }
+
+    /// The moves by which units that this execution touches came to their shard: a snapshot of
+    /// that shard from before does not have all of their rows.
+    pub fn arrived(&self, input: &BindInput<'_>, plan: &Plan) -> Waits {
+        self.holds.arrived(&self.form, input, &self.values(input), plan)
+    }
+
     /// The moves that hold units which this execution touches: it waits until they are done
     /// or taken back, and is then planned anew. `input` and `plan` are as in [`Template::bind`].
     pub fn waits(&self, input: &BindInput<'_>, plan: &Plan) -> Waits {

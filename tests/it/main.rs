@@ -4,6 +4,7 @@ mod accounts;
 mod backend_pool;
 mod binlog;
 mod merge_agreement;
+mod moves;
 mod placement;
 mod placement_agreement;
 mod servers;

@@ -76,6 +76,11 @@ pub(crate) enum Quick {
 }
 
 impl Relaying {
+    /// Whether anything of the response was forwarded.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.sent != Sent::Nothing
+    }
+
     /// Forwards as long as nothing is in the way: the client takes all bytes at once, and
     /// nobody interrupts.
     pub(crate) fn poll_quick(

@@ -151,6 +151,10 @@ impl Session {
             let columns = self.read_head(sources, index).await?;
             merger.columns(index, &columns).map_err(merge_error)?;
         }
+        if !self.transaction.is_transactional() {
+            // Every shard has begun to answer: its rows are those of now, wherever they go.
+            self.in_use = None;
+        }
         let visible = merger.visible_columns().unwrap_or_default();
         let header = header_packets(visible, self.client.capabilities, self.status(position));
         let mut rows_sent = 0;

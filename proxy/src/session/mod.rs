@@ -9,6 +9,7 @@ mod commit;
 mod ddl;
 pub(crate) mod diagnostics;
 pub(crate) mod failure;
+mod held;
 mod idle;
 mod named;
 mod parameters;
@@ -102,6 +103,10 @@ pub(crate) struct Session {
     pub(crate) branches: branches::Branches,
     /// What the open transaction has written.
     pub(crate) written: Written,
+    /// The catalog of a read that several shards have not all begun to answer.
+    pub(crate) in_use: Option<Arc<Catalog>>,
+    /// The shards that it is on, as others see them.
+    entered: held::Entered,
     /// The same once it is on several shards.
     spread: Spread,
     /// Its last commit on several shards.
@@ -152,6 +157,8 @@ impl Session {
             transaction: Transaction::default(),
             branches: branches::Branches::default(),
             written: Written::default(),
+            in_use: None,
+            entered: held::Entered::new(),
             spread: Spread::default(),
             last_xid: None,
             statements,
@@ -196,6 +203,7 @@ impl Session {
             if outcome.is_err() && self.registration.kill.is_deadlock() {
                 outcome = Box::pin(self.deadlocked(outcome)).await;
             }
+            self.settle_shards();
             let ended = self.ended.take().unwrap_or_else(Instant::now);
             self.shared.metrics.statement_seconds.record((ended - started).as_secs_f64());
             if (outcome.is_err() || self.client.connection.may_flush())

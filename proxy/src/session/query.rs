@@ -16,6 +16,7 @@ use crate::{
         relay::Quick,
         single::SingleRun,
     },
+    holds::Seen,
 };
 use shardline_model::{
     catalog::Catalog,
@@ -87,6 +88,10 @@ pub(super) enum Unplanned {
     Refused(SqlError),
     /// These sequence numbers have to be waited for.
     NeedsIds { table: TableId, count: u64 },
+    /// These moves hold what it touches.
+    Held(SmallVec<[Seen; 1]>),
+    /// It would miss rows that came to a shard after the transaction's snapshot.
+    SnapshotTooOld,
 }
 
 impl Session {
@@ -129,11 +134,23 @@ impl Session {
         if self.transaction.is_transactional() && planned.runs_on_shards() {
             self.count_statement(now);
         }
+        if let Ok(Noted { plan, .. }) = &planned.plan {
+            self.enter_shards(plan, planned.catalog.epoch);
+        }
         if let Ok(Noted { plan: Plan::Single(single), note, reading }) = &planned.plan
             && reading.as_deref().is_none_or(Reading::is_plain)
             && let Some(mut running) = self.begin_short(single, note.as_ref(), &statement)
         {
-            let quick = poll_fn(|cx| self.poll_short(&mut running, cx)).await;
+            let mut catalog = Some(planned.catalog);
+            let quick = poll_fn(|cx| {
+                let polled = self.poll_short(&mut running, cx);
+                if polled.is_pending() && self.lets_go(&running) {
+                    // Its rows are those of now, wherever they go meanwhile.
+                    catalog = None;
+                }
+                polled
+            })
+            .await;
             if let Quick::Ended = quick
                 && self.is_plain_end(&running)
             {
@@ -167,19 +184,14 @@ impl Session {
         planned: Planned,
         statement: Statement<'_>,
     ) -> Result<(), Failure> {
-        let Planned { catalog, plan } = planned;
-        let plan = match plan {
-            Err(Unplanned::NeedsIds { table, count }) => {
-                self.plan_with_ids(&statement, &catalog, table, count).await
-            }
-            plan => plan,
-        };
+        let Planned { catalog, plan } = self.planned_anew(planned, &statement).await?;
         let Noted { plan, note, reading } = match plan {
             Ok(noted) => noted,
             Err(Unplanned::Refused(error)) => {
                 return Err(self.refusal(error, statement.sql, &catalog).await);
             }
-            Err(Unplanned::NeedsIds { .. }) => {
+            Err(Unplanned::SnapshotTooOld) => return Err(self.snapshot_too_old().await),
+            Err(Unplanned::NeedsIds { .. } | Unplanned::Held(_)) => {
                 let text = "a statement asked twice for sequence numbers";
                 return Err(SqlError::internal(text).into());
             }
@@ -198,7 +210,11 @@ impl Session {
                         self.written.note(part.shard, &note)?;
                     }
                 }
-                self.run_scatter(&scatter, statement.protocol, statement.position).await
+                self.in_use = Some(catalog);
+                let (protocol, position) = (statement.protocol, statement.position);
+                let run = self.run_scatter(&scatter, protocol, position).await;
+                self.in_use = None;
+                run
             }
             Plan::Write(write) => self.write(&write, statement, note, catalog).await,
             Plan::Ddl(ddl) => {
@@ -214,6 +230,39 @@ impl Session {
             Plan::Refuse(refusal) => {
                 let error = SqlError::refused(&refusal);
                 Err(self.refusal(error, statement.sql, &catalog).await)
+            }
+        }
+    }
+
+    /// Waits for what a plan lacks: sequence numbers, and units that change their shard.
+    async fn planned_anew(
+        &mut self,
+        planned: Planned,
+        statement: &Statement<'_>,
+    ) -> Result<Planned, Failure> {
+        let began = Instant::now();
+        let mut planned = planned;
+        loop {
+            let Planned { catalog, plan } = planned;
+            let plan = match plan {
+                Err(Unplanned::NeedsIds { table, count }) => {
+                    self.plan_with_ids(statement, &catalog, table, count).await
+                }
+                plan => plan,
+            };
+            match plan {
+                Err(Unplanned::Held(holds)) => {
+                    // What is acknowledged meanwhile must not wait for this statement.
+                    drop(catalog);
+                    self.wait_for_cutover(&holds, began).await?;
+                    planned = self.planned(statement, None);
+                }
+                plan => {
+                    if let Ok(Noted { plan, .. }) = &plan {
+                        self.enter_shards(plan, catalog.epoch);
+                    }
+                    return Ok(Planned { catalog, plan });
+                }
             }
         }
     }
@@ -303,6 +352,9 @@ impl Session {
         loop {
             match template.bind(&input) {
                 Ok(plan) => {
+                    if self.may_meet_moves(template) {
+                        self.check_moves(template, &input, &plan)?;
+                    }
                     return Ok(self.noted(template, &input, plan));
                 }
                 Err(BindError::Refused(refusal)) => return Err(refused(refusal)),
@@ -340,6 +392,9 @@ impl Session {
             BindError::Refused(refusal) => refused(refusal),
             BindError::NeedsIds { table, count } => Unplanned::NeedsIds { table, count },
         })?;
+        if self.may_meet_moves(&template) {
+            self.check_moves(&template, &input, &plan)?;
+        }
         self.shared.metrics.planned(&plan);
         Ok(self.noted(&template, &input, plan))
     }
@@ -354,13 +409,10 @@ impl Session {
         if let InsertId::Explicit { high, table, .. } = single.insert_id {
             self.advance(table, high).await?;
         }
-        // Of reads at the level `local` none is waited for before an older catalog counts as
-        // given up.
-        let held = single.traits.writes || self.reads_hold_catalog();
-        let (candidates, _held): (SmallVec<[ShardId; 4]>, _) = match single.target {
-            Target::Shard(shard) if held => (SmallVec::from_slice(&[shard]), Some(catalog)),
-            Target::Shard(shard) => (SmallVec::from_slice(&[shard]), None),
-            Target::Any => (self.any_shards(&catalog), held.then_some(catalog)),
+        // Reads hold the catalog too: units that it names must stay where they are until then.
+        let candidates: SmallVec<[ShardId; 4]> = match single.target {
+            Target::Shard(shard) => SmallVec::from_slice(&[shard]),
+            Target::Any => self.any_shards(&catalog),
         };
         let mut candidates = candidates.into_iter().peekable();
         while let Some(shard) = candidates.next() {

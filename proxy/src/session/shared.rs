@@ -2,7 +2,7 @@
 
 use crate::{
     auto_increment::Sequences, backend::PoolSet, config::ProxyConfig, distributed::Distributed,
-    error::SqlError, metrics::Metrics, registry::Registry,
+    error::SqlError, holds::Holds, metrics::Metrics, registry::Registry,
 };
 use arc_swap::ArcSwapOption;
 use shardline_meta_client::{MetaClient, ProxyLease};
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     /// AUTO_INCREMENT numbers.
     pub(crate) sequences: Sequences,
+    /// Units that change their shard.
+    pub(crate) holds: Holds,
     /// Metrics.
     pub(crate) metrics: Metrics,
     /// How clients log in.

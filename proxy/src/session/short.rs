@@ -128,6 +128,14 @@ impl Session {
         running.relaying.poll_quick(connection.wire(), &mut self.client, kill, cx)
     }
 
+    /// Whether the answer has begun of a read outside a transaction, which then needs its
+    /// catalog no more.
+    pub(super) fn lets_go(&self, running: &Running) -> bool {
+        running.access == Access::Read
+            && running.relaying.has_begun()
+            && !self.transaction.is_transactional()
+    }
+
     /// Whether a response that was forwarded to its end leaves nothing to be asked, and ends
     /// no transaction.
     pub(super) fn is_plain_end(&self, running: &Running) -> bool {

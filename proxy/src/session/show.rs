@@ -58,7 +58,7 @@ impl Session {
                 session.database,
                 Some(session.command.to_owned()),
                 Some(session.elapsed.as_secs().to_string()),
-                Some(String::new()),
+                Some(session.state.to_owned()),
                 info,
                 Some("0.000".to_owned()),
             ]);

@@ -26,10 +26,12 @@ use std::sync::Arc;
 /// The moves that a statement waits for; nearly always none.
 pub type Waits = SmallVec<[MoveId; 1]>;
 
-/// The held moves of a statement's tables.
+/// The moves of a statement's tables that it may have to mind: those that hold their units, and
+/// those that have brought them to their new owner.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     moves: Vec<Arc<UnitMove>>,
+    arrived: Vec<Arc<UnitMove>>,
     /// What is known without values: the statement is bound already.
     pub(crate) known: Option<Waits>,
 }
@@ -37,8 +39,9 @@ pub(crate) struct Holds {
 impl Holds {
     /// Those of a statement.
     pub(crate) fn of(context: &Context<'_>, form: &Form) -> Self {
-        let held = || context.catalog.moves.values().filter(|one| one.state.holds());
-        if held().next().is_none() {
+        let is_met = |one: &&Arc<UnitMove>| one.state.holds() || !one.state.is_owned_by_source();
+        let met = || context.catalog.moves.values().filter(is_met);
+        if met().next().is_none() {
             return Self::default();
         }
         let of_route = |route: &Route| route.tables.iter().map(|table| table.group).collect();
@@ -53,13 +56,19 @@ impl Holds {
             }
             Form::Whole(..) => Vec::new(),
         };
-        let moves = held().filter(|one| groups.contains(&one.group)).cloned().collect();
-        Self { moves, known: None }
+        let met = met().filter(|one| groups.contains(&one.group)).cloned();
+        let (moves, arrived) = met.partition(|one| one.state.holds());
+        Self { moves, arrived, known: None }
     }
 
     /// Whether anything of the statement's tables is held.
     pub(crate) fn is_empty(&self) -> bool {
         self.moves.is_empty() && self.known.is_none()
+    }
+
+    /// Whether units of its tables have come to their new owner.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !self.arrived.is_empty()
     }
 
     /// Those that this execution waits for.
@@ -73,6 +82,28 @@ impl Holds {
         if let Some(known) = &self.known {
             return known.clone();
         }
+        self.touched(&self.moves, form, input, values, plan)
+    }
+
+    /// Those whose units have come to where this execution reads them.
+    pub(crate) fn arrived(
+        &self,
+        form: &Form,
+        input: &BindInput<'_>,
+        values: &Values<'_>,
+        plan: &Plan,
+    ) -> Waits {
+        self.touched(&self.arrived, form, input, values, plan)
+    }
+
+    fn touched(
+        &self,
+        moves: &[Arc<UnitMove>],
+        form: &Form,
+        input: &BindInput<'_>,
+        values: &Values<'_>,
+        plan: &Plan,
+    ) -> Waits {
         let touches = |one: &UnitMove| match form {
             Form::Fixed(fixed) => match fixed.target {
                 Target::Shard(shard) => shard == one.owner(),
@@ -86,7 +117,7 @@ impl Holds {
             }
             Form::Whole(..) => false,
         };
-        self.moves.iter().filter(|one| touches(one)).map(|one| one.id).collect()
+        moves.iter().filter(|one| touches(one)).map(|one| one.id).collect()
     }
 }
 

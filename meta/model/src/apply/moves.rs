@@ -201,6 +201,14 @@ impl Catalog {
         validate::check_placement(self, "of the group", &placement, &group.key_types)
     }
 
+    /// Whether the definition of a table may change: none of its rows is on its way.
+    ///
+    /// # Errors
+    /// [`ChangeError::TableMoves`], which says what to do.
+    pub fn check_table_rests(&self, database: &str, name: &str) -> Result<(), ChangeError> {
+        self.table(database, name).map_or(Ok(()), |table| self.check_rests(table))
+    }
+
     /// Refuses a change of a table while units of its group are on their way: the copy and the
     /// change stream know the definition of their start.
     pub(super) fn check_rests(&self, table: &Table) -> Result<(), ChangeError> {

@@ -36,6 +36,7 @@ impl Session {
         let shared = self.shared.clone();
         let _alone = shared.schema_change.lock().await;
         let catalog = self.catalog();
+        check_rests(&catalog, &ddl.kind)?;
         match &ddl.kind {
             DdlKind::CreateDatabase { name, if_not_exists } => {
                 self.create_database(&catalog, name, *if_not_exists, &ddl.sql).await?;
@@ -459,6 +460,24 @@ impl NewTable<'_> {
         let clause = rule::parse(&rule.clause).map_err(|refusal| SqlError::refused(&refusal))?;
         sharding::declared(&clause, definition, catalog)
     }
+}
+
+/// Refuses a change of tables whose rows are on their way, before any shard makes it.
+fn check_rests(catalog: &Catalog, kind: &DdlKind) -> Result<(), SqlError> {
+    let check = |table: &TableName| catalog.check_table_rests(&table.database, &table.table);
+    let rests = match kind {
+        DdlKind::CreateDatabase { .. } | DdlKind::AlterDatabase { .. } => Ok(()),
+        DdlKind::DropDatabase { name, .. } => {
+            let mut tables = catalog.databases.get(name).into_iter().flat_map(|d| d.tables.keys());
+            tables.try_for_each(|table| catalog.check_table_rests(name, table))
+        }
+        // A table that is colocated with one that moves is refused by the catalog.
+        DdlKind::CreateTable { .. } => Ok(()),
+        DdlKind::AlterTable { table, .. } | DdlKind::TruncateTable { table } => check(table),
+        DdlKind::DropTables { tables, .. } => tables.iter().try_for_each(check),
+        DdlKind::RenameTables { pairs } => pairs.iter().try_for_each(|(old, _)| check(old)),
+    };
+    rests.map_err(|error| SqlError::table_moves(error.to_string()))
 }
 
 fn check_database(name: &str) -> Result<(), SqlError> {
