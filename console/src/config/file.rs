@@ -225,6 +225,8 @@ pub struct Limits {
     pub shard_connections_max: Option<usize>,
     /// Statements that may wait for a connection to a shard.
     pub shard_waiters_max: Option<usize>,
+    /// Statements of a proxy that wait for rows that change their shard.
+    pub held_statements_max: Option<usize>,
     /// How long a statement waits for a connection, in milliseconds.
     pub checkout_timeout_ms: Option<u64>,
     /// Largest packet taken from a client, in bytes.

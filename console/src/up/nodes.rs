@@ -158,6 +158,7 @@ pub fn apply_limits(limits: &mut shardline_proxy::config::Limits, wanted: &crate
     set(&mut limits.client_connections_max, wanted.sessions_max);
     set(&mut limits.backend_connections_max, wanted.shard_connections_max);
     set(&mut limits.backend_waiters_max, wanted.shard_waiters_max);
+    set(&mut limits.held_statements_max, wanted.held_statements_max);
     set(&mut limits.packet_bytes_max, wanted.packet_bytes_max);
     if let Some(wait_ms) = wanted.checkout_timeout_ms {
         limits.checkout_timeout = Duration::from_millis(wait_ms);
