@@ -17,7 +17,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("meta-client", &["model", "base"]),
     ("meta", &["model", "base", "meta-client"]),
     ("proxy", &["model", "base", "meta-client", "wire", "binlog", "router"]),
-    ("rebalancer", &["model", "base", "meta-client", "binlog"]),
+    ("rebalancer", &["model", "base", "meta-client", "wire", "binlog"]),
     (
         "console",
         &[

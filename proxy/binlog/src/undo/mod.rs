@@ -13,6 +13,7 @@
 
 pub mod definition;
 mod expression;
+pub mod image;
 mod plan;
 pub mod sql_type;
 

@@ -51,7 +51,10 @@ impl<'a, 'f> Tables<'a, 'f> {
 }
 
 /// Finds each column of the definition in the map: by name, or by place where names are not logged.
-fn places(definition: &TableDefinition, map: &TableMap) -> Result<Vec<Option<usize>>, UndoError> {
+pub(super) fn places(
+    definition: &TableDefinition,
+    map: &TableMap,
+) -> Result<Vec<Option<usize>>, UndoError> {
     let altered = |difference: String| UndoError::Altered { table: map.full_name(), difference };
     let mut logged: HashMap<&str, usize> = HashMap::new();
     let named = map.columns.iter().all(|column| column.name.is_some());
