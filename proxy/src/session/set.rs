@@ -4,6 +4,7 @@
 use super::{
     Session,
     failure::{BackendFailure, Failure},
+    query::Unplanned,
     schema::quoted,
     settings::boolean,
 };
@@ -16,14 +17,18 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use shardline_model::catalog::Catalog;
 use shardline_router::{
     lexer::{Lexer, SqlMode, TokenKind},
-    plan::{Assignment, Plan, Target},
+    plan::{Assignment, Plan, Single, Target},
     router::Scratch,
     template::BindInput,
 };
 use smallvec::SmallVec;
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Variables that are set together as [`Names`].
 const CHARACTER_SETS: [&str; 4] = [
@@ -138,8 +143,25 @@ impl Session {
     }
 
     async fn set_on_server(&mut self, server: &ServerPart) -> Result<(), Failure> {
-        let catalog = self.catalog();
-        let shards = match self.shard_of_values(server)? {
+        let began = Instant::now();
+        let (catalog, shard) = loop {
+            let catalog = self.catalog();
+            match self.shard_of_values(server, &catalog) {
+                Ok(shard) => break (catalog, shard),
+                Err(Unplanned::Held(holds)) => {
+                    drop(catalog);
+                    Box::pin(self.wait_for_cutover(&holds, began)).await?;
+                }
+                Err(Unplanned::Refused(error)) => return Err(error.into()),
+                Err(Unplanned::SnapshotTooOld) => {
+                    return Err(Box::pin(self.snapshot_too_old()).await);
+                }
+                Err(Unplanned::NeedsIds { .. }) => {
+                    return Err(SqlError::internal("a value of SET asked for numbers").into());
+                }
+            }
+        };
+        let shards = match shard {
             Some(shard) => SmallVec::from_slice(&[shard]),
             None => self.any_shards(&catalog),
         };
@@ -178,28 +200,34 @@ impl Session {
     fn shard_of_values(
         &self,
         server: &ServerPart,
-    ) -> Result<Option<shardline_model::id::ShardId>, SqlError> {
-        let catalog = self.catalog();
+        catalog: &Arc<Catalog>,
+    ) -> Result<Option<shardline_model::id::ShardId>, Unplanned> {
         let mut found = None;
         for value in server.values.iter().filter(|value| has_from(value, self.mode)) {
             let sql = format!("SELECT {value}");
             let mut scratch = Scratch::new();
-            let template = self.template(sql.as_bytes(), &catalog, &mut scratch)?;
+            let template = self.template(sql.as_bytes(), catalog, &mut scratch);
+            let template = template.map_err(Unplanned::Refused)?;
             let input = BindInput {
                 sql: sql.as_bytes(),
                 literals: scratch.literals(),
                 params: None,
                 session: &self.values,
-                catalog: &catalog,
+                catalog,
                 ids: None,
             };
             let target = match template.bind(&input) {
-                Ok(Plan::Single(single)) => single.target,
+                Ok(plan @ Plan::Single(Single { target, .. })) => {
+                    if self.may_meet_moves(&template) {
+                        self.check_moves(&template, &input, &plan)?;
+                    }
+                    target
+                }
                 _ => {
-                    return Err(SqlError::not_supported(
+                    return Err(Unplanned::Refused(SqlError::not_supported(
                         "a value of SET reads rows of several shards",
                         "read the value with SELECT first and set it as a literal",
-                    ));
+                    )));
                 }
             };
             match (target, found) {
@@ -207,10 +235,10 @@ impl Session {
                 (Target::Shard(shard), None) => found = Some(shard),
                 (Target::Shard(shard), Some(other)) if shard == other => {}
                 (Target::Shard(_), Some(_)) => {
-                    return Err(SqlError::not_supported(
+                    return Err(Unplanned::Refused(SqlError::not_supported(
                         "the values of SET read rows of several shards",
                         "set them in statements of their own",
-                    ));
+                    )));
                 }
             }
         }

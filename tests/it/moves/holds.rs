@@ -350,6 +350,11 @@ async fn who_was_there_before_goes_on_and_others_can_be_killed() -> Result<()> {
     ensure!(seen == "waiting for cutover", "the process list says '{seen}'");
     other.query_drop(format!("KILL QUERY {session}")).await?;
     ensure!(waiting.await? == Some(1317), "it was not interrupted");
+    // SET reads rows too.
+    let held = bench.set(id, MoveState::Held).await.unwrap_or(held);
+    other.query_drop(format!("SET @v = (SELECT v FROM d.h WHERE id = {key})")).await?;
+    ensure!(bench.found(id)?.since > held, "SET did not wait for the hold's end");
+    ensure!(sql::value(&mut other, "SELECT @v").await? == "1", "SET read something else");
     let stored = sql::value(&mut other, &format!("SELECT v FROM d.h WHERE id = {key}")).await?;
     ensure!(stored == "1", "{stored} is stored");
     Ok(())
