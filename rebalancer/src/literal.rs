@@ -167,14 +167,9 @@ fn push_quoted(out: &mut Vec<u8>, charset: &str, bytes: &[u8]) {
     out.extend_from_slice(charset.as_bytes());
     out.push(b'\'');
     let mut rest = bytes;
-    while let Some(place) = rest.iter().position(|byte| matches!(byte, 0 | b'\'' | b'\\' | 0x1a)) {
+    while let Some(place) = memchr::memchr2(b'\'', b'\\', rest) {
         out.extend_from_slice(&rest[..place]);
-        out.push(b'\\');
-        out.push(match rest[place] {
-            0 => b'0',
-            0x1a => b'Z',
-            other => other,
-        });
+        out.extend_from_slice(&[b'\\', rest[place]]);
         rest = &rest[place + 1..];
     }
     out.extend_from_slice(rest);
@@ -189,7 +184,7 @@ mod tests {
     fn quoting_escapes_what_would_end_a_literal() {
         let mut out = Vec::new();
         push_quoted(&mut out, "binary", b"a'\\\0\x1a\xff\n");
-        assert_eq!(out, b"_binary'a\\'\\\\\\0\\Z\xff\n'");
+        assert_eq!(out, b"_binary'a\\'\\\\\0\x1a\xff\n'");
     }
 
     #[test]

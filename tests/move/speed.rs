@@ -6,14 +6,26 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use shardline_model::placement::Units;
-use shardline_rebalancer::Direction;
+use shardline_rebalancer::{Direction, Mover, Settings};
 use shardline_tests::{Server, server::account, sql};
 use std::{process::Stdio, time::Instant};
 use tokio::process::Command;
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn rows() -> u64 {
-    let rows = std::env::var("SHARDLINE_MOVE_ROWS").ok().and_then(|text| text.parse().ok());
-    rows.unwrap_or(20_000)
+    number("SHARDLINE_MOVE_ROWS").unwrap_or(20_000)
+}
+
+/// How the copy is spread, for those who look for the best.
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    let of = |name, default| number(name).map_or(default, |number| number as usize);
+    settings.lanes = of("SHARDLINE_MOVE_LANES", settings.lanes);
+    settings.readers = of("SHARDLINE_MOVE_READERS", settings.readers);
+    settings
 }
 
 fn client(program: &str, server: &Server) -> Command {
@@ -57,7 +69,7 @@ async fn copy_beside_a_dump() -> Result<()> {
     let dumped = begun.elapsed();
     content::same(&bench, &case).await?;
     sql::run(&mut target, &["TRUNCATE d.big"]).await?;
-    let mut mover = bench.mover(&case, "speed", "driver")?;
+    let mut mover = Mover::new(bench.spec(&case, "speed", "driver"), settings())?;
     mover.prepare().await?;
     let begun = Instant::now();
     mover.start(Direction::Forward).await?;
