@@ -67,6 +67,9 @@ pub struct Traits {
     pub writes: bool,
     /// It takes row locks (`FOR UPDATE` and the like).
     pub locks: bool,
+    /// It locks every row that it reads, so it opens no snapshot: what is read behind it in its
+    /// transaction is as it is then.
+    pub opens_no_snapshot: bool,
     /// It returns rows.
     pub returns_rows: bool,
     /// It assigns user variables (`:=`, `INTO @v`): read back after it ran.
@@ -220,6 +223,8 @@ pub struct OrderKey {
 pub struct Write {
     /// The statement for each shard; parameters are already literals.
     pub parts: Vec<ShardStatement>,
+    /// As in [`Traits`].
+    pub opens_no_snapshot: bool,
     /// How many rows it says it changed.
     pub affected: Affected,
     /// Where its insert id comes from.

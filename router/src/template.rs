@@ -339,6 +339,7 @@ impl Template {
         };
         Ok(Plan::Write(Write {
             parts: parts(shards, &form.strangers, text),
+            opens_no_snapshot: form.traits.opens_no_snapshot,
             affected,
             insert_id: InsertId::None,
             reason,

@@ -172,7 +172,7 @@ async fn what_is_damaged_on_purpose_is_found() -> Result<()> {
     let mut branch = cluster.shards[1].connect().await?;
 
     // A decision without its branch.
-    anchor.query_drop(format!("BEGIN; {}", packets::decide(names(xid(1))).sql())).await?;
+    anchor.query_drop(format!("BEGIN; {}", packets::decide(names(xid(1)), None).sql())).await?;
     let row = shown(&cluster, xid(1)).await?;
     println!("{row:?}");
     ensure!(row[3] == "s1,s2" && row[5].contains("never was"), "{row:?}");
@@ -180,7 +180,7 @@ async fn what_is_damaged_on_purpose_is_found() -> Result<()> {
     // A branch of an aborted transaction that is taken away with its changes still there.
     let key = sql::value(&mut branch, "SELECT MIN(id) FROM bank.account").await?;
     let locks = Default::default();
-    let prepare = packets::prepare(names(xid(2)), 7, &locks, &[]);
+    let prepare = packets::prepare(names(xid(2)), 7, None, &locks, &[]);
     let change = format!("UPDATE bank.account SET v = 777 WHERE id = {key}");
     branch.query_drop(format!("BEGIN; {change}; {}", prepare.sql())).await?;
     let named = packets::hex(&xid(2).to_bytes());
@@ -192,7 +192,7 @@ async fn what_is_damaged_on_purpose_is_found() -> Result<()> {
 
     // One that is undone as it should be is no violation.
     let change = format!("UPDATE bank.account SET v = 888 WHERE id = {key}");
-    let prepare = packets::prepare(names(xid(3)), 7, &locks, &[]);
+    let prepare = packets::prepare(names(xid(3)), 7, None, &locks, &[]);
     branch.query_drop(format!("BEGIN; {change}; {}", prepare.sql())).await?;
     let named = packets::hex(&xid(3).to_bytes());
     let undo = format!("UPDATE bank.account SET v = 777 WHERE id = {key}");

@@ -7,13 +7,9 @@ use shardline_meta_client::{ClientConfig, ClusterStatus, IncarnationState, MetaC
 use shardline_model::{
     change::Change,
     guard::{Guard, GuardState},
-    id::{Epoch, GroupId, Incarnation, ShardId},
+    id::{Epoch, Incarnation},
 };
-use shardline_proxy::txn::{
-    lock_key::{LockSet, LockSpace, Touched},
-    sql::{self, Names},
-    xid::Xid,
-};
+use shardline_proxy::txn::sql;
 use shardline_tests::{Cluster, ClusterConfig, Server, load::Load, sql as run, wait};
 use std::{
     sync::Arc,
@@ -24,7 +20,6 @@ use std::{
 const LEASE: Duration = Duration::from_millis(16_500);
 /// What fencing may take beyond it.
 const FENCING: Duration = Duration::from_secs(5);
-const DUPLICATE: Option<u16> = Some(1062);
 /// An account that is locked.
 const LOCKED: Option<u16> = Some(4151);
 
@@ -63,17 +58,6 @@ async fn set_up(server: &Server, incarnation: Incarnation) -> Result<OptsBuilder
     }
     let socket = server.socket().display().to_string();
     Ok(OptsBuilder::default().socket(Some(socket)).user(Some(name)).pass(Some("p")))
-}
-
-/// A prepare packet of the incarnation, on any connection.
-fn prepare(incarnation: Incarnation) -> sql::Packet {
-    let branches = [ShardId(1)];
-    let xid = Xid { incarnation, counter: 1 };
-    let names = Names { xid, anchor: ShardId(2), branches: &branches };
-    let mut locks = LockSet::default();
-    let key = Touched::Keys(vec![b"1".to_vec()]);
-    locks.add(LockSpace::Group(GroupId(1)), &key).expect("one lock");
-    sql::prepare(names, 7, &locks, &[])
 }
 
 /// It is dead on a shard, and nothing of it is connected there.
@@ -122,9 +106,6 @@ async fn a_killed_proxy_is_cut_off_from_every_shard() -> Result<()> {
     assert_eq!(run::error_number(&refused), LOCKED, "{refused}");
     let mut root = cluster.shards[0].connect().await?;
     assert_eq!(run::value(&mut root, "SELECT COUNT(*) FROM x.t").await?, "0");
-    root.query_drop("BEGIN").await?;
-    let refused = root.query_drop(prepare(dead).sql()).await.err().context("it prepares")?;
-    assert_eq!(run::error_number(&refused), DUPLICATE, "{refused}");
 
     // The same process starts as another.
     cluster.proxies[0].restart().await?;

@@ -82,7 +82,7 @@ async fn the_primary_key_decides_whoever_comes_first() -> Result<()> {
     let mut other = control(&server).await?;
     run::run(&mut client, &["SET sql_mode = ''", "BEGIN", "UPDATE d.t SET v = 11 WHERE id = 1"])
         .await?;
-    assert_eq!(send(&mut client, &sql::decide(names(1))).await, None);
+    assert_eq!(send(&mut client, &sql::decide(names(1), None)).await, None);
     assert_eq!(send(&mut other, &sql::abort(names(1))).await, DUPLICATE);
     assert_eq!(send(&mut other, &sql::truth(xid(1))).await, None);
     let read = run::rows(&mut other, &sql::read_decision(xid(1))).await?;
@@ -91,12 +91,12 @@ async fn the_primary_key_decides_whoever_comes_first() -> Result<()> {
     // An abort that came first stops the packet before its COMMIT.
     run::run(&mut client, &["BEGIN", "UPDATE d.t SET v = 12 WHERE id = 1"]).await?;
     assert_eq!(send(&mut other, &sql::abort(names(2))).await, None);
-    assert_eq!(send(&mut client, &sql::decide(names(2))).await, DUPLICATE);
+    assert_eq!(send(&mut client, &sql::decide(names(2), None)).await, DUPLICATE);
     client.query_drop(sql::ROLLBACK).await?;
     assert_eq!(run::value(&mut other, "SELECT v FROM d.t WHERE id = 1").await?, "11");
 
     // A decision that hangs uncommitted is told by a wait.
-    let open = sql::decide(names(3)).sql().replace(sql::COMMIT, "DO 0");
+    let open = sql::decide(names(3), None).sql().replace(sql::COMMIT, "DO 0");
     run::run(&mut client, &["BEGIN"]).await?;
     assert_eq!(send_text(&mut client, &open).await, None);
     assert_eq!(send(&mut other, &sql::abort(names(3))).await, Some(1205));
@@ -104,7 +104,7 @@ async fn the_primary_key_decides_whoever_comes_first() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_incarnation_and_a_fence_stop_a_branch() -> Result<()> {
+async fn a_fence_stops_a_branch() -> Result<()> {
     let (server, mut client) = server().await?;
     let mut other = control(&server).await?;
     let update = [
@@ -114,17 +114,15 @@ async fn a_dead_incarnation_and_a_fence_stop_a_branch() -> Result<()> {
         "UPDATE d.t SET v = v + 1 WHERE id = 1",
     ];
     run::run(&mut client, &update).await?;
-    assert_eq!(send(&mut client, &sql::prepare(names(1), 7, &locks("1"), &[])).await, None);
+    assert_eq!(send(&mut client, &sql::prepare(names(1), 7, None, &locks("1"), &[])).await, None);
     assert_eq!(run::value(&mut client, "SELECT @@in_transaction").await?, "0");
     assert_eq!(send_text(&mut other, &sql::fence_branch(names(1))).await, DUPLICATE);
     assert_eq!(send_text(&mut other, &sql::fence_branch(names(2))).await, None);
     run::run(&mut client, &update).await?;
-    assert_eq!(send(&mut client, &sql::prepare(names(2), 7, &locks("2"), &[])).await, DUPLICATE);
-    client.query_drop(sql::ROLLBACK).await?;
-    other.query_drop(sql::mark_dead(Incarnation(5))).await?;
-    run::run(&mut client, &update).await?;
-    assert_eq!(send(&mut client, &sql::prepare(names(3), 7, &locks("2"), &[])).await, DUPLICATE);
-    assert_eq!(send(&mut client, &sql::decide(names(3))).await, DUPLICATE);
+    assert_eq!(
+        send(&mut client, &sql::prepare(names(2), 7, None, &locks("2"), &[])).await,
+        DUPLICATE
+    );
     client.query_drop(sql::ROLLBACK).await?;
     assert_eq!(run::value(&mut other, "SELECT v FROM d.t WHERE id = 1").await?, "11");
     assert_eq!(run::value(&mut other, &sql::count_branches(Incarnation(5))).await?, "1");
@@ -138,7 +136,7 @@ async fn locks_are_exclusive_taken_over_and_forgotten_by_their_owner_only() -> R
     for (counter, freed, expected) in [(1, None, None), (2, None, DUPLICATE), (2, Some(1), None)] {
         run::run(&mut client, &["BEGIN", "UPDATE d.t SET v = v + 1 WHERE id = 1"]).await?;
         let freed: Vec<_> = freed.into_iter().map(xid).collect();
-        let packet = sql::prepare(names(counter), 7, &locks("1"), &freed);
+        let packet = sql::prepare(names(counter), 7, None, &locks("1"), &freed);
         assert_eq!(send(&mut client, &packet).await, expected);
         client.query_drop(sql::ROLLBACK).await?;
     }
@@ -156,7 +154,7 @@ async fn a_check_stops_the_packet_before_its_commit() -> Result<()> {
     let (server, mut client) = server().await?;
     let mut writer = server.connect().await?;
     run::run(&mut client, &["BEGIN", "UPDATE d.t SET v = 11 WHERE id = 1"]).await?;
-    assert_eq!(send(&mut client, &sql::prepare(names(1), 7, &locks("1"), &[])).await, None);
+    assert_eq!(send(&mut client, &sql::prepare(names(1), 7, None, &locks("1"), &[])).await, None);
     let cases = [
         (LockCheck::of(SPACE, &key("1"), &[]), OVERFLOW),
         (LockCheck::of(SPACE, &key("2"), &[]), None),
@@ -189,7 +187,7 @@ async fn what_is_forgotten_is_not_decided_again() -> Result<()> {
     let mut other = control(&server).await?;
     for counter in [1, 2] {
         client.query_drop("BEGIN").await?;
-        assert_eq!(send(&mut client, &sql::decide(names(counter))).await, None);
+        assert_eq!(send(&mut client, &sql::decide(names(counter), None)).await, None);
     }
     assert_eq!(send(&mut other, &sql::abort(names(3))).await, None);
     let forget = sql::forget_decisions(Incarnation(5), &[xid(1), xid(3)], 4);
@@ -217,7 +215,7 @@ async fn a_branch_is_found_by_its_age_and_settled_with_its_locks() -> Result<()>
     for (counter, clock) in [(1, "DEFAULT"), (2, "4102444800"), (3, "1000000000")] {
         let clock = format!("SET timestamp = {clock}");
         run::run(&mut client, &[&clock, "BEGIN", "UPDATE d.t SET v = v + 1 WHERE id = 1"]).await?;
-        let packet = sql::prepare(names(counter), 7, &locks(&counter.to_string()), &[]);
+        let packet = sql::prepare(names(counter), 7, None, &locks(&counter.to_string()), &[]);
         assert_eq!(send(&mut client, &packet).await, None);
     }
     let found = run::rows(&mut other, &sql::scan()).await?;

@@ -29,6 +29,8 @@ pub(crate) enum Packet {
     },
     Decide {
         names: Undecided,
+        /// What it looks for itself.
+        check: Vec<LockKey>,
     },
     Abort {
         names: Undecided,
@@ -63,7 +65,7 @@ pub(crate) enum Reply {
     Timeout,
     /// Locks that were met, with who has them; the transaction is still open.
     Locked(Vec<(LockKey, Xid)>),
-    /// The row that decides is there already, or the incarnation is dead.
+    /// The row that decides is there already.
     Duplicate,
     Abort(AbortAnswer),
     Decision(Reading),

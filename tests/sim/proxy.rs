@@ -131,13 +131,19 @@ impl Proxy {
             anchor: open.anchor,
             branches: open.branches.clone(),
             readers: SmallVec::new(),
-            checks: open.locks.keys().copied().collect(),
+            checks: open.locks.keys().copied().filter(|_| self.engine.per_mille(500)).collect(),
         };
+        let looks = !participants.checks.contains(&open.anchor);
         let mut machine = Coordinator::new(xid, participants, self.rules);
         let events = Mailbox::new(&self.engine);
         events.send(commit::Event::Begin);
-        let commit =
-            Rc::new(Commit { proxy: self.clone(), names, open, freed: RefCell::default() });
+        let commit = Rc::new(Commit {
+            proxy: self.clone(),
+            names,
+            open,
+            freed: RefCell::default(),
+            anchor_looks: Cell::new(looks),
+        });
         let (mut wake, mut answer) = (None, None);
         loop {
             let event = events.receive_until(wake).await;
@@ -354,6 +360,8 @@ struct Commit {
     names: Undecided,
     open: Open,
     freed: RefCell<Vec<Xid>>,
+    /// Whether the decide packet looks for foreign locks.
+    anchor_looks: Cell<bool>,
 }
 
 impl Commit {
@@ -365,10 +373,11 @@ impl Commit {
         let (proxy, names) = (&self.proxy, self.names.clone());
         let connection = |shard| self.open.connections[&shard].clone();
         Some(match command {
-            commit::Command::Check(shard) => commit::Event::Checked(
-                shard,
-                proxy.check(shard, self.keys(shard), &self.freed).await,
-            ),
+            commit::Command::Check(shard) => {
+                self.anchor_looks.set(false);
+                let held = proxy.check(shard, self.keys(shard), &self.freed).await;
+                commit::Event::Checked(shard, held)
+            }
             commit::Command::AskHolders(shard) => commit::Event::HoldersAsked(
                 shard,
                 proxy.check(shard, self.keys(shard), &self.freed).await,
@@ -391,16 +400,23 @@ impl Commit {
                 let answer = connection(shard).request(Packet::Commit).await;
                 commit::Event::ReaderEnded(shard, matches!(answer, Answer::Reply(_)))
             }
-            commit::Command::Decide => match connection(names.anchor)
-                .request(Packet::Decide { names })
-                .await
-            {
-                Answer::Reply(Reply::Done) => commit::Event::Decided,
-                Answer::Reply(_) | Answer::Lost { sent: false } => {
-                    commit::Event::DecideFailed(DecideFailure::Uncommitted)
+            commit::Command::Decide => {
+                let check = match self.anchor_looks.get() {
+                    true => self.keys(names.anchor),
+                    false => Vec::new(),
+                };
+                let packet = Packet::Decide { names: names.clone(), check };
+                match connection(names.anchor).request(packet).await {
+                    Answer::Reply(Reply::Done) => commit::Event::Decided,
+                    Answer::Reply(Reply::Locked(_)) => commit::Event::DecideLocked,
+                    Answer::Reply(_) | Answer::Lost { sent: false } => {
+                        commit::Event::DecideFailed(DecideFailure::Uncommitted)
+                    }
+                    Answer::Lost { sent: true } => {
+                        commit::Event::DecideFailed(DecideFailure::Unknown)
+                    }
                 }
-                Answer::Lost { sent: true } => commit::Event::DecideFailed(DecideFailure::Unknown),
-            },
+            }
             commit::Command::InsertAborted => commit::Event::Abort(proxy.abort(&names).await),
             commit::Command::KillAnchor => {
                 proxy.control(names.anchor, Packet::KillHolder(names.xid)).await;

@@ -40,6 +40,7 @@ pub(crate) enum Flaw {
     TakesOverBlindly,
     LocksAfterData,
     MissingFenceRow,
+    AnchorDoesNotLook,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -32,7 +32,7 @@ impl Server {
                 Reply::Done
             }
             Packet::Prepare { names, locks, freed } => self.prepare(id, names, locks, freed).await,
-            Packet::Decide { names } => self.decide(id, names).await,
+            Packet::Decide { names, check } => self.decide(id, names, check).await,
             Packet::Abort { names } => Reply::Abort(self.abort(id, names).await),
             Packet::ReadDecision(xid) => Reply::Decision(self.read_decision(xid)),
             Packet::KillHolder(xid) => {
@@ -142,7 +142,7 @@ impl Server {
             self.roll_back(id, at);
             return Reply::Timeout;
         }
-        if self.refuses(names.xid, |state| state.tables.branch.contains_key(&names.xid)) {
+        if self.with(|state| state.tables.branch.contains_key(&names.xid)) {
             self.roll_back(id, at);
             return Reply::Duplicate;
         }
@@ -162,16 +162,17 @@ impl Server {
         Reply::Done
     }
 
-    /// Whether the decisive insert of an incarnation's packet is a duplicate.
-    fn refuses(&self, xid: Xid, there: impl Fn(&crate::server::State) -> bool) -> bool {
-        self.with(|state| there(state) || state.tables.dead.contains(&xid.incarnation))
-    }
-
-    async fn decide(&self, id: SessionId, names: Undecided) -> Reply {
+    async fn decide(&self, id: SessionId, names: Undecided, check: Vec<LockKey>) -> Reply {
+        let mut met = self.locks_met(&check);
+        met.retain(|(_, holder)| *holder != names.xid);
+        if !met.is_empty() && self.flaw != Some(Flaw::AnchorDoesNotLook) {
+            return Reply::Locked(met);
+        }
+        self.engine.sleep(self.engine.between(10, 60)).await;
         if !self.lock(id, Resource::Gtx(names.xid), CONTROL_WAIT).await {
             return Reply::Timeout;
         }
-        if self.refuses(names.xid, |state| state.tables.gtx.contains_key(&names.xid)) {
+        if self.with(|state| state.tables.gtx.contains_key(&names.xid)) {
             return Reply::Duplicate;
         }
         self.note(id, Change::Gtx(names, Decision::Committed));

@@ -15,7 +15,7 @@ use crate::{
         lock_key::{LockCheck, LockSet},
         outcome::{Outcome, Settlement},
         rules::Rules,
-        sql::{self, Names, Part},
+        sql::{self, Names, OUT_OF_RANGE, Part},
         xid::Xid,
     },
 };
@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     pub(crate) locks: LockSet,
     /// What it must find free.
     pub(crate) check: LockCheck,
+    /// Whether its own transaction may see what was, so that only others can look.
+    pub(crate) is_stale: bool,
 }
 
 /// A transaction that is to be committed on several shards.
@@ -111,6 +113,8 @@ struct Drive {
     branches: SmallVec<[ShardId; 4]>,
     locks: HashMap<ShardId, LockSet>,
     checks: HashMap<ShardId, LockCheck>,
+    /// Those that their packets look for; they do not where it was done from aside.
+    own_checks: HashMap<ShardId, LockCheck>,
     freed: HashMap<ShardId, Vec<Xid>>,
     own: HashMap<ShardId, Own>,
     /// Own connections that are in use, and how to take them away.
@@ -141,24 +145,28 @@ impl Drive {
         let readers: SmallVec<[ShardId; 4]> =
             commit.readers.iter().map(|reader| reader.shard()).collect();
         let (mut own, mut locks, mut checks) = (HashMap::new(), HashMap::new(), HashMap::new());
-        for Writer { connection, locks: its_locks, check } in
+        let (mut own_checks, mut aside) = (HashMap::new(), SmallVec::new());
+        for Writer { connection, locks: its_locks, check, is_stale } in
             [commit.anchor].into_iter().chain(commit.branches)
         {
             let shard = connection.shard();
             own.insert(shard, Own(Some(connection)));
+            match is_stale {
+                true => aside.push(shard),
+                false => {
+                    own_checks.insert(shard, check.clone().without(&its_locks));
+                }
+            }
+            checks.insert(shard, check.and(&its_locks));
             locks.insert(shard, its_locks);
-            checks.insert(shard, check);
         }
+        aside.extend(commit.locked.iter().map(|(shard, _)| *shard));
         for connection in commit.readers {
             own.insert(connection.shard(), Own(Some(connection)));
         }
         checks.extend(commit.locked);
-        let participants = Participants {
-            anchor,
-            branches: branches.clone(),
-            readers,
-            checks: checks.keys().copied().collect(),
-        };
+        let participants =
+            Participants { anchor, branches: branches.clone(), readers, checks: aside };
         let machine = Coordinator::new(xid, participants, Rules::default());
         Drive {
             distributed,
@@ -168,6 +176,7 @@ impl Drive {
             branches,
             locks,
             checks,
+            own_checks,
             freed: HashMap::new(),
             own,
             busy: HashMap::new(),
@@ -229,15 +238,8 @@ impl Drive {
     /// Begins a command; its event comes from `running`.
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Check(shard) => {
-                let check = self.checks.get(&shard).cloned().unwrap_or_default();
-                self.ask(shard, check, Event::Checked);
-            }
-            Command::AskHolders(shard) => {
-                let keys = self.locks.get(&shard).map(|locks| locks.keys().collect());
-                let check = LockCheck { keys: keys.unwrap_or_default(), ..LockCheck::default() };
-                self.ask(shard, check, Event::HoldersAsked);
-            }
+            Command::Check(shard) => self.ask(shard, Event::Checked),
+            Command::AskHolders(shard) => self.ask(shard, Event::HoldersAsked),
             Command::Prepare(shard) => self.prepare(shard),
             Command::EndReader(shard) => self.on_own(shard, move |mut own| async move {
                 let packet = sql::end_reader();
@@ -276,9 +278,10 @@ impl Drive {
     fn ask(
         &mut self,
         shard: ShardId,
-        check: LockCheck,
         event: impl FnOnce(ShardId, Holders) -> Event + Send + 'static,
     ) {
+        self.own_checks.remove(&shard);
+        let check = self.checks.get(&shard).cloned().unwrap_or_default();
         let (distributed, xid) = (self.distributed.clone(), self.machine.xid());
         self.running.push(Box::pin(async move {
             if fault::point("commit.check", shard).await.is_err() {
@@ -293,7 +296,8 @@ impl Drive {
     fn prepare(&mut self, shard: ShardId) {
         let locks = self.locks.get(&shard).cloned().unwrap_or_default();
         let freed = self.freed.get(&shard).cloned().unwrap_or_default();
-        let packet = sql::prepare(self.names(), self.anchor_thread, &locks, &freed);
+        let check = self.own_checks.get(&shard);
+        let packet = sql::prepare(self.names(), self.anchor_thread, check, &locks, &freed);
         self.on_own(shard, move |mut own| async move {
             if fault::point("commit.before_prepare", shard).await.is_err() {
                 return (Event::PrepareFailed(shard, BranchFate::Uncommitted), own);
@@ -311,7 +315,8 @@ impl Drive {
     }
 
     fn decide(&mut self) {
-        let (packet, anchor) = (sql::decide(self.names()), self.anchor);
+        let anchor = self.anchor;
+        let packet = sql::decide(self.names(), self.own_checks.get(&anchor));
         self.on_own(anchor, move |mut own| async move {
             if fault::point("commit.before_decide", anchor).await.is_err() {
                 return (Event::DecideFailed(DecideFailure::Uncommitted), own);
@@ -432,6 +437,7 @@ fn prepared(shard: ShardId, answer: &PacketAnswer) -> Event {
     match &answer.failed {
         None => Event::Prepared(shard),
         Some((Part::Lock, error)) if error.code == DUPLICATE => Event::PrepareLocked(shard),
+        Some((Part::Check, error)) if error.code == OUT_OF_RANGE => Event::PrepareLocked(shard),
         Some((Part::Commit, _)) => Event::PrepareFailed(shard, BranchFate::Unknown),
         Some((Part::Lock | Part::Decisive | Part::Plain | Part::Check, error)) => {
             tracing::debug!(%shard, %error, "a shard refused to prepare");
@@ -444,6 +450,7 @@ fn prepared(shard: ShardId, answer: &PacketAnswer) -> Event {
 fn decided(answer: &PacketAnswer) -> Event {
     match &answer.failed {
         None => Event::Decided,
+        Some((Part::Check, error)) if error.code == OUT_OF_RANGE => Event::DecideLocked,
         Some((Part::Commit, _)) => Event::DecideFailed(DecideFailure::Unknown),
         Some((Part::Lock | Part::Decisive | Part::Plain | Part::Check, error)) => {
             tracing::debug!(%error, "the anchor refused the decision");

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// What is asked of a server. Unknown variables are simply not in the answer.
 pub(crate) const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', \
-     'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_value_options', 'init_connect', \
+     'tx_isolation', 'transaction_isolation', 'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_value_options', 'init_connect', \
      'rpl_semi_sync_master_enabled', 'rpl_semi_sync_master_wait_point', \
      'rpl_semi_sync_master_timeout', 'rpl_semi_sync_master_wait_no_slave', \
      'rpl_semi_sync_source_enabled', 'rpl_semi_sync_source_wait_point', \
@@ -49,6 +49,14 @@ pub(crate) fn obstacle(answers: &Answers) -> Option<String> {
         if let Some(found) = value(name).filter(|found| !found.eq_ignore_ascii_case(wanted)) {
             return Some(format!("{name} is {found:?} there and must be {shown}"));
         }
+    }
+    let level = value("tx_isolation").or(value("transaction_isolation")).unwrap_or_default();
+    if level.eq_ignore_ascii_case("SERIALIZABLE") {
+        return Some(
+            "its transaction isolation is SERIALIZABLE for everyone, where looking for locks would \
+             take locks: make it REPEATABLE-READ, and SERIALIZABLE in the sessions that need it"
+                .into(),
+        );
     }
     let init = value("init_connect").unwrap_or_default().to_ascii_lowercase();
     if ["binlog", "sql_log_bin"].iter().any(|name| init.contains(name)) {
@@ -148,6 +156,7 @@ mod tests {
             ("binlog_row_image", "MINIMAL"),
             ("binlog_row_value_options", "PARTIAL_JSON"),
             ("init_connect", "SET sql_log_bin = 0"),
+            ("tx_isolation", "SERIALIZABLE"),
         ] {
             check(&answers(&[(name, value)]), Some(name));
         }

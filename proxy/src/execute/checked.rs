@@ -18,17 +18,16 @@ use crate::{
         commit::Holders,
         coordinator::{LOCK_PATIENCE, RETRY_PAUSE},
         lock_key::LockCheck,
-        sql::{self, Packet, Part},
+        sql::{self, OUT_OF_RANGE, Packet, Part},
     },
 };
 use shardline_wire::relay::EndKind;
 use std::time::Instant;
 
-/// The statement's own snapshot is that of its locks: the check must see what is committed now.
+/// For a statement that may open a snapshot before it has its locks: the check must see what is
+/// committed by then.
 const READ_COMMITTED: &[u8] = b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const BEGIN: &[u8] = b"START TRANSACTION";
-/// The server's "BIGINT value is out of range": the check has met a lock.
-const OUT_OF_RANGE: u16 = 1690;
 
 /// How the end of the statement's transaction went.
 enum Ended {
@@ -55,7 +54,7 @@ impl Session {
             let mut forwarded = self.send_checked(&mut connection, &run, &ending).await?;
             let (ended, warnings) = match self.read_ended(&mut connection, &ending).await {
                 Ok(ended) => ended,
-                Err(lost) => return Err(self.lost(run.shard, Access::Write, lost).await),
+                Err(lost) => return Err(self.lost(run.shard, Access::WRITE, lost).await),
             };
             let failed = forwarded.end.kind == EndKind::Err;
             match ended {
@@ -105,8 +104,10 @@ impl Session {
     ) -> Result<Forwarded, Failure> {
         let sent = async {
             let number = self.number_on(connection, run.outgoing).await?;
-            let mut entry = self.queue_entry(connection, Access::Write).await?;
-            if !self.state.is_serializable() && !self.transaction.next_is_serializable() {
+            let mut entry = self.queue_entry(connection, Access::WRITE).await?;
+            let serializable =
+                self.state.is_serializable() || self.transaction.next_is_serializable();
+            if !run.traits.opens_no_snapshot && !serializable {
                 self.queue_before(connection, &mut entry, READ_COMMITTED);
             }
             self.queue_before(connection, &mut entry, BEGIN);
@@ -120,7 +121,7 @@ impl Session {
             Err(BackendFailure::Told(error)) => return Err(error.into()),
             Err(lost) => {
                 connection.poison();
-                return Err(self.lost(run.shard, Access::Write, lost).await);
+                return Err(self.lost(run.shard, Access::WRITE, lost).await);
             }
         }
         self.forward_held(connection, run).await
@@ -153,7 +154,7 @@ impl Session {
             Ok(_) => self.answered(connection, run, forwarded).await,
             Err(error) => {
                 connection.poison();
-                Err(self.lost(run.shard, Access::Write, error).await)
+                Err(self.lost(run.shard, Access::WRITE, error).await)
             }
         }
     }

@@ -63,7 +63,7 @@ impl Session {
                 }
                 Err(failure) => {
                     connection.poison();
-                    return Err(self.lost(run.shard, Access::Read, failure).await);
+                    return Err(self.lost(run.shard, Access::READ, failure).await);
                 }
             };
             let verdict = match &met {
@@ -94,7 +94,7 @@ impl Session {
         look: &Packet,
     ) -> Result<Option<Vec<Met>>, BackendFailure> {
         let number = self.number_on(connection, run.outgoing).await?;
-        let mut entry = self.queue_entry(connection, Access::Read).await?;
+        let mut entry = self.queue_entry(connection, Access::READ).await?;
         self.queue_before(connection, &mut entry, REPEATABLE_READ);
         self.queue_before(connection, &mut entry, BEGIN);
         connection.queue_statements(look);
@@ -138,7 +138,7 @@ impl Session {
         if run.traits.assigns_variables && !failed {
             self.read_back_variables(&mut connection, run.outgoing.sql()).await?;
         }
-        self.leave(connection, Access::Read, false).await?;
+        self.leave(connection, Access::READ, false).await?;
         if failed { Err(Failure::Answered) } else { Ok(()) }
     }
 
@@ -168,7 +168,7 @@ impl Session {
             Ok(met) => met,
             Err(failure) => {
                 connection.poison();
-                return Err(self.lost(shard, Access::Read, failure).await);
+                return Err(self.lost(shard, Access::READ, failure).await);
             }
         };
         let distributed = self.shared.distributed.clone();
@@ -179,7 +179,7 @@ impl Session {
         };
         let stays = self.transaction.is_branch(shard);
         if verdict == ReadVerdict::Valid || stays {
-            self.leave(connection, Access::Read, false).await?;
+            self.leave(connection, Access::READ, false).await?;
         } else {
             self.take_back(connection).await;
         }
@@ -204,7 +204,7 @@ impl Session {
         connection: &mut PooledConnection,
         look: &Packet,
     ) -> Result<Option<Vec<Met>>, BackendFailure> {
-        let entry = self.queue_entry(connection, Access::Read).await?;
+        let entry = self.queue_entry(connection, Access::READ).await?;
         connection.queue_statements(look);
         connection.flush().await?;
         self.read_look(connection, entry, look).await

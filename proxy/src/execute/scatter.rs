@@ -63,8 +63,8 @@ impl Session {
         protocol: Protocol,
         position: Position,
     ) -> Result<(), Failure> {
-        let access = if plan.traits.writes { Access::Write } else { Access::Read };
-        if access == Access::Write {
+        let access = if plan.traits.writes { Access::WRITE } else { Access::READ };
+        if access.writes {
             return Err(SqlError::internal("a scatter that writes was planned").into());
         }
         let mut sources = self.send_parts(plan, protocol).await?;
@@ -118,7 +118,7 @@ impl Session {
         connection: &mut PooledConnection,
         outgoing: Outgoing<'_>,
     ) -> Result<(), BackendFailure> {
-        self.send_statement(connection, Access::Read, outgoing).await
+        self.send_statement(connection, Access::READ, outgoing).await
     }
 
     /// A part failed before or in its answer: what the client is told.
@@ -130,7 +130,7 @@ impl Session {
         if let BackendFailure::Lost(_) = &failure {
             connection.poison();
         }
-        self.lost(connection.shard(), Access::Read, failure).await
+        self.lost(connection.shard(), Access::READ, failure).await
     }
 
     async fn merge(
@@ -411,7 +411,7 @@ impl Session {
                         source.connection.poison();
                         let failure = BackendFailure::Lost("its answer was given up".into());
                         if self.transaction.is_branch(source.shard) {
-                            outcome = Err(self.lost(source.shard, Access::Read, failure).await);
+                            outcome = Err(self.lost(source.shard, Access::READ, failure).await);
                         }
                         continue;
                     }
@@ -420,7 +420,7 @@ impl Session {
             if source.warnings > 0 && succeeded {
                 self.fetch_warnings(&mut source.connection, source.warnings).await;
             }
-            outcome = outcome.and(self.leave(source.connection, Access::Read, source.failed).await);
+            outcome = outcome.and(self.leave(source.connection, Access::READ, source.failed).await);
         }
         outcome
     }

@@ -44,7 +44,7 @@ pub(crate) struct SingleRun<'a> {
 impl SingleRun<'_> {
     /// Whether it reads or writes.
     pub(crate) fn access(&self) -> Access {
-        if self.traits.writes { Access::Write } else { Access::Read }
+        Access::of(self.traits)
     }
 
     /// How its response is forwarded.
@@ -96,7 +96,7 @@ impl Session {
         let access = run.access();
         // A read that broke before its answer began is sent once more, on a connection
         // that is certainly new enough; in a transaction there is no other connection.
-        let attempts = if access == Access::Read { 2 } else { 1 };
+        let attempts = if !access.writes { 2 } else { 1 };
         self.run_attempts(&run, attempts).await
     }
 

@@ -61,7 +61,7 @@ impl Session {
         }
         for connection in connections {
             match &opened {
-                Ok(()) => self.leave(connection, Access::Read, false).await?,
+                Ok(()) => self.leave(connection, Access::READ, false).await?,
                 Err(_) => self.take_back(connection).await,
             }
         }
@@ -112,7 +112,7 @@ impl Session {
                 Ok(entry) => entries.push(entry),
                 Err(failure) => {
                     connection.poison();
-                    outcome = Err(self.lost(connection.shard(), Access::Read, failure).await);
+                    outcome = Err(self.lost(connection.shard(), Access::READ, failure).await);
                     break;
                 }
             }
@@ -126,7 +126,7 @@ impl Session {
                 }
                 Err(failure) => {
                     connection.poison();
-                    outcome = Err(self.lost(connection.shard(), Access::Read, failure).await);
+                    outcome = Err(self.lost(connection.shard(), Access::READ, failure).await);
                 }
             }
         }
@@ -147,7 +147,7 @@ impl Session {
             Moment::InSnapshot => {
                 let reached = fault::point("read.before_snapshot", connection.shard()).await;
                 reached.map_err(|fault| BackendFailure::Lost(fault.to_string()))?;
-                Some(self.queue_entry(connection, Access::Read).await?)
+                Some(self.queue_entry(connection, Access::READ).await?)
             }
         };
         connection.queue_statements(look);

@@ -109,7 +109,7 @@ impl Session {
             }
             answered.push(Answered { sql, connection, answer });
         }
-        self.settle_parts(answered, own).await
+        self.settle_parts(plan, answered, own).await
     }
 
     async fn send_write(
@@ -118,7 +118,7 @@ impl Session {
         sql: &[u8],
         own: bool,
     ) -> Result<Entry, BackendFailure> {
-        let mut entry = self.queue_entry(connection, Access::Write).await?;
+        let mut entry = self.queue_entry(connection, Access::WRITE).await?;
         if !own {
             self.queue_before(connection, &mut entry, &savepoint_sql(SAVEPOINT));
         }
@@ -131,6 +131,7 @@ impl Session {
     /// a failed one may end the transaction, and then it must know them.
     async fn settle_parts(
         &mut self,
+        plan: &Write,
         mut answered: Vec<Answered<'_>>,
         own: bool,
     ) -> Result<Vec<OkPacket>, Failure> {
@@ -146,27 +147,28 @@ impl Session {
             let left = match answer {
                 Ok(_) if failed && !own => {
                     match connection.query_ok(&rollback_to_sql(SAVEPOINT)).await {
-                        Ok(_) => self.leave(connection, Access::Read, false).await,
+                        Ok(_) => self.leave(connection, Access::READ, false).await,
                         Err(error) => {
                             connection.poison();
-                            Err(self.lost(shard, Access::Write, error).await)
+                            Err(self.lost(shard, Access::WRITE, error).await)
                         }
                     }
                 }
                 Ok(ok) => {
                     let wrote = may_have_written(sql, &ok);
-                    let access = if wrote { Access::Write } else { Access::Read };
+                    let opens_snapshot = !plan.opens_no_snapshot;
+                    let access = Access { writes: wrote, opens_snapshot };
                     done.push(ok);
                     self.leave(connection, access, false).await
                 }
                 Err(BackendFailure::Told(error)) => {
-                    let left = self.leave(connection, Access::Read, true).await;
+                    let left = self.leave(connection, Access::READ, true).await;
                     Err(left.err().unwrap_or_else(|| error.into()))
                 }
                 Err(lost) => {
                     connection.poison();
                     drop(connection);
-                    Err(self.lost(shard, Access::Write, lost).await)
+                    Err(self.lost(shard, Access::WRITE, lost).await)
                 }
             };
             outcome = outcome.and(left);

@@ -135,7 +135,7 @@ impl Session {
         // A write outside a transaction cannot be taken back, so it does not leave before
         // the state is known to be applied. With BEGIN between them it can.
         let undoable = self.transaction.is_explicit();
-        if connection.is_restoring() && access == Access::Write && !undoable {
+        if connection.is_restoring() && access.writes && !undoable {
             Box::pin(async {
                 connection.flush().await?;
                 connection.finish_restore().await
@@ -281,7 +281,7 @@ impl Session {
                 let _ = self.finish(finish).await;
                 SqlError::transaction_lost(&name, &reason).into()
             }
-            None => SqlError::shard_lost(&name, &reason, access == Access::Write).into(),
+            None => SqlError::shard_lost(&name, &reason, access.writes).into(),
         }
     }
 
@@ -335,7 +335,7 @@ impl Session {
 
     /// A branch that breaks at the end of its transaction matters only when it was
     /// written and is to be committed.
-    fn finish_error(
+    pub(super) fn finish_error(
         &self,
         finish: &Finish,
         shard: ShardId,
@@ -363,7 +363,7 @@ impl Session {
                     self.branches.put(connection);
                     return Err(server_error(&error).into());
                 }
-                Err(error) => return Err(self.lost(shard, Access::Read, error).await),
+                Err(error) => return Err(self.lost(shard, Access::READ, error).await),
             }
         }
         Ok(())

@@ -114,7 +114,7 @@ impl Session {
             Err(BackendFailure::Lost(reason)) => {
                 let shard = connection.shard();
                 drop(connection);
-                Err(self.lost(shard, Access::Read, BackendFailure::Lost(reason)).await)
+                Err(self.lost(shard, Access::READ, BackendFailure::Lost(reason)).await)
             }
             Ok(value) => {
                 self.hold_or_release(connection);

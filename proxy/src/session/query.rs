@@ -464,7 +464,11 @@ impl Session {
             }
             return Box::pin(self.run_write(write, statement.position, catalog)).await;
         };
-        let traits = Traits { writes: true, ..Traits::default() };
+        let traits = Traits {
+            writes: true,
+            opens_no_snapshot: write.opens_no_snapshot,
+            ..Traits::default()
+        };
         let run = SingleRun {
             shard: part.shard,
             outgoing: Outgoing::Query(&part.sql),

@@ -262,7 +262,7 @@ impl Session {
                 self.state = state;
                 Ok(())
             }
-            Err(failure) => Err(self.lost(shard, super::transaction::Access::Read, failure).await),
+            Err(failure) => Err(self.lost(shard, super::transaction::Access::READ, failure).await),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Session {
             && !traits.assigns_variables
             && !traits.pins_session
             && matches!(single.insert_id, InsertId::None | InsertId::FromServer);
-        let access = if traits.writes { Access::Write } else { Access::Read };
+        let access = Access::of(traits);
         if !plain || !self.transaction.is_entered(shard) {
             return None;
         }
@@ -183,7 +183,7 @@ impl Session {
             Quick::Failed(RelayFailure::Client(lost)) => Attempt::Client(lost),
         };
         // As on the long way: a read whose answer has not begun is sent once more.
-        let again = access == Access::Read;
+        let again = !access.writes;
         match self.attempted(connection, &run, attempt, again).await {
             Some(outcome) => outcome,
             None => self.run_attempts(&run, 1).await,

@@ -10,6 +10,7 @@ mod snapshots;
 
 use crate::error::SqlError;
 use shardline_model::id::ShardId;
+use shardline_router::plan::Traits;
 use smallvec::SmallVec;
 
 /// How many savepoints one transaction keeps.
@@ -44,6 +45,8 @@ struct Open {
     branches: SmallVec<[ShardId; 4]>,
     /// Those that were written, in the order of their first write.
     writers: SmallVec<[ShardId; 4]>,
+    /// Those where a snapshot may be open.
+    read: SmallVec<[ShardId; 4]>,
 }
 
 #[derive(Debug)]
@@ -55,11 +58,23 @@ struct Savepoint {
 
 /// What a statement does to the shards it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It changes no rows.
-    Read,
+pub struct Access {
     /// It changes rows.
-    Write,
+    pub writes: bool,
+    /// What later statements of its transaction read there may be as it was now.
+    pub opens_snapshot: bool,
+}
+
+impl Access {
+    /// It changes no rows.
+    pub const READ: Access = Access { writes: false, opens_snapshot: true };
+    /// It changes rows, and may have read others.
+    pub const WRITE: Access = Access { writes: true, opens_snapshot: true };
+
+    /// What a statement does.
+    pub fn of(traits: Traits) -> Self {
+        Access { writes: traits.writes, opens_snapshot: !traits.opens_no_snapshot }
+    }
 }
 
 /// What a shard answered at the end of a statement.
@@ -93,6 +108,8 @@ pub struct Finish {
     /// Branches that were written, in the order of their first write. With one of them, its
     /// answer is the client's.
     pub writers: SmallVec<[ShardId; 4]>,
+    /// Those of both where what is read may not be what is committed by now.
+    pub stale: SmallVec<[ShardId; 4]>,
 }
 
 /// The two ends of a transaction.
@@ -233,7 +250,7 @@ impl Transaction {
         statements
     }
 
-    /// A statement ran on a shard; `Access::Write` makes it the one that is written.
+    /// A statement ran on a shard; a write makes it one that is written.
     pub fn answered(&mut self, shard: ShardId, access: Access, answer: Answer) -> Next {
         if self.open.is_none() {
             let characteristics = std::mem::take(&mut self.next);
@@ -247,7 +264,10 @@ impl Transaction {
             if !open.branches.contains(&shard) {
                 open.branches.push(shard);
             }
-            if access == Access::Write && !open.writers.contains(&shard) {
+            if access.opens_snapshot && !open.read.contains(&shard) {
+                open.read.push(shard);
+            }
+            if access.writes && !open.writers.contains(&shard) {
                 open.writers.push(shard);
             }
             return Next::Hold;
@@ -289,13 +309,17 @@ impl Transaction {
     /// after it.
     pub fn finish(&mut self, verb: Verb, chain: Chain) -> Finish {
         let open = self.open.take().unwrap_or_default();
+        let all = open.consistent_snapshot
+            || open.has_snapshots
+            || open.characteristics.isolation.is_some();
         if chain == Chain::Yes {
             let characteristics = open.characteristics;
             self.open = Some(Open { explicit: true, characteristics, ..Open::default() });
         }
-        let Open { branches, writers, .. } = open;
+        let Open { branches, writers, read, .. } = open;
+        let stale = if all { branches.clone() } else { read };
         let readers = branches.into_iter().filter(|shard| !writers.contains(shard)).collect();
-        Finish { verb, readers, writers }
+        Finish { verb, readers, writers, stale }
     }
 
     /// `SET autocommit`: turning it on commits what is open.
@@ -439,161 +463,4 @@ fn same_name(one: &str, other: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S1: ShardId = ShardId(1);
-    const S2: ShardId = ShardId(2);
-    const INSIDE: Answer = Answer { in_transaction: true, failed: false };
-    const OUTSIDE: Answer = Answer { in_transaction: false, failed: false };
-
-    fn preamble(transaction: &Transaction, shard: ShardId) -> Vec<String> {
-        let statements = transaction.preamble(shard);
-        statements.into_iter().map(|sql| String::from_utf8(sql).unwrap()).collect()
-    }
-
-    #[test]
-    fn autocommit_statements_release_their_connection() {
-        let mut transaction = Transaction::default();
-        assert!(preamble(&transaction, S1).is_empty());
-        assert_eq!(transaction.answered(S1, Access::Write, OUTSIDE), Next::Release);
-        assert!(!transaction.is_open());
-    }
-
-    #[test]
-    fn begin_travels_before_the_first_statement_only() {
-        let mut transaction = Transaction::default();
-        transaction.begin(false, false);
-        assert!(transaction.is_open());
-        assert_eq!(preamble(&transaction, S1), ["START TRANSACTION"]);
-        assert_eq!(transaction.answered(S1, Access::Read, INSIDE), Next::Hold);
-        assert!(preamble(&transaction, S1).is_empty());
-        assert_eq!(preamble(&transaction, S2), ["START TRANSACTION"]);
-    }
-
-    #[test]
-    fn a_shard_that_joins_late_gets_the_savepoints() {
-        let mut transaction = Transaction::default();
-        transaction.begin(true, true);
-        transaction.savepoint("a").unwrap();
-        transaction.savepoint("b`").unwrap();
-        transaction.savepoint("A").unwrap();
-        let expected = [
-            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-            "SAVEPOINT `b```",
-            "SAVEPOINT `A`",
-        ];
-        assert_eq!(preamble(&transaction, S1), expected);
-    }
-
-    #[test]
-    fn a_second_written_shard_makes_it_a_distributed_one() {
-        let mut transaction = Transaction::default();
-        transaction.begin(false, false);
-        assert!(!transaction.spreads_to(S1));
-        transaction.answered(S1, Access::Write, INSIDE);
-        assert!(transaction.spreads_to(S2) && !transaction.spreads_to(S1));
-        transaction.answered(S2, Access::Write, INSIDE);
-        let finish = transaction.finish(Verb::Commit, Chain::No);
-        assert_eq!(finish.writers.as_slice(), [S1, S2]);
-    }
-
-    #[test]
-    fn a_statements_own_transaction_is_not_the_clients() {
-        let mut transaction = Transaction::default();
-        transaction.set_next("READ WRITE").unwrap();
-        transaction.begin_statement();
-        assert!(!transaction.is_open() && transaction.is_transactional());
-        assert_eq!(preamble(&transaction, S1), ["START TRANSACTION READ WRITE"]);
-        transaction.answered(S1, Access::Write, INSIDE);
-        transaction.finish(Verb::Commit, Chain::No);
-        assert!(!transaction.is_transactional());
-    }
-
-    #[test]
-    fn rolling_back_to_a_savepoint_before_the_first_write_frees_the_writer() {
-        let mut transaction = Transaction::default();
-        transaction.begin(false, false);
-        transaction.savepoint("a").unwrap();
-        transaction.answered(S1, Access::Write, INSIDE);
-        transaction.rollback_to("a").unwrap();
-        assert!(!transaction.spreads_to(S2));
-        transaction.release_savepoint("a").unwrap();
-        assert_eq!(transaction.rollback_to("a").unwrap_err().number, 1305);
-    }
-
-    #[test]
-    fn commit_names_readers_and_the_writer() {
-        let mut transaction = Transaction::default();
-        transaction.begin(false, false);
-        transaction.answered(S2, Access::Read, INSIDE);
-        transaction.answered(S1, Access::Write, INSIDE);
-        let finish = transaction.finish(Verb::Commit, Chain::No);
-        assert_eq!(finish.writers.as_slice(), [S1]);
-        assert_eq!(finish.readers.as_slice(), [S2]);
-        assert!(!transaction.is_open());
-    }
-
-    #[test]
-    fn chain_keeps_the_characteristics() {
-        let mut transaction = Transaction::default();
-        transaction.set_next("isolation level  read committed").unwrap();
-        transaction.begin(true, false);
-        transaction.finish(Verb::Commit, Chain::Yes);
-        assert_eq!(
-            preamble(&transaction, S1),
-            ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION READ ONLY"]
-        );
-        assert!(transaction.set_next("READ WRITE").is_err());
-    }
-
-    #[test]
-    fn set_transaction_reaches_the_next_autocommit_statement_only() {
-        let mut transaction = Transaction::default();
-        transaction.set_next("ISOLATION LEVEL SERIALIZABLE, READ ONLY").unwrap();
-        let expected = ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"];
-        assert_eq!(preamble(&transaction, S1), expected);
-        transaction.answered(S1, Access::Read, OUTSIDE);
-        assert!(preamble(&transaction, S1).is_empty());
-    }
-
-    #[test]
-    fn without_autocommit_the_server_says_when_a_transaction_is_open() {
-        let mut transaction = Transaction::default();
-        assert_eq!(transaction.set_autocommit(false), None);
-        assert_eq!(transaction.answered(S1, Access::Read, OUTSIDE), Next::Release);
-        assert!(!transaction.is_open());
-        assert_eq!(transaction.answered(S1, Access::Write, INSIDE), Next::Hold);
-        assert!(transaction.is_open());
-        assert_eq!(transaction.answered(S2, Access::Read, OUTSIDE), Next::Release);
-        let finish = transaction.set_autocommit(true).unwrap();
-        assert_eq!((finish.verb, finish.writers.as_slice()), (Verb::Commit, [S1].as_slice()));
-    }
-
-    #[test]
-    fn a_deadlock_on_one_shard_rolls_the_others_back() {
-        let mut transaction = Transaction::default();
-        transaction.begin(false, false);
-        transaction.answered(S1, Access::Read, INSIDE);
-        transaction.answered(S2, Access::Write, INSIDE);
-        let deadlock = Answer { in_transaction: false, failed: true };
-        let next = transaction.answered(S2, Access::Write, deadlock);
-        let Next::Ended(finish) = next else { panic!("{next:?}") };
-        assert_eq!(finish.verb, Verb::Rollback);
-        assert_eq!(finish.readers.as_slice(), [S1]);
-        assert!(finish.writers.is_empty());
-        assert!(!transaction.is_open());
-    }
-
-    #[test]
-    fn a_lost_branch_ends_the_transaction() {
-        let mut transaction = Transaction::default();
-        transaction.begin(false, false);
-        transaction.answered(S1, Access::Read, INSIDE);
-        assert_eq!(transaction.lost(S2), None);
-        assert!(transaction.is_open());
-        let finish = transaction.lost(S1).unwrap();
-        assert!(finish.readers.is_empty() && finish.writers.is_empty());
-        assert!(!transaction.is_open());
-    }
-}
+mod tests;

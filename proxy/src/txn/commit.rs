@@ -14,8 +14,8 @@ pub struct Participants {
     pub branches: SmallVec<[ShardId; 4]>,
     /// Shards only read from.
     pub readers: SmallVec<[ShardId; 4]>,
-    /// Shards, the anchor too, whose locks have not been checked since their last row was
-    /// written or locked.
+    /// Those of all whose foreign locks must be looked for from aside. The other written ones' own
+    /// packets do.
     pub checks: SmallVec<[ShardId; 4]>,
 }
 
@@ -23,20 +23,21 @@ pub struct Participants {
 /// the driver bounds each in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Look whether the transaction has written over locks of others there: the check packet
-    /// on another connection, and the anchors of what it finds -> [`Event::Checked`].
+    /// Look from aside whether the transaction stands on locks of others there: the check packet
+    /// on another connection, and the anchors of what it finds -> [`Event::Checked`]. The anchor
+    /// need not look itself any more.
     Check(ShardId),
     /// The prepare packet, on the branch's own connection -> [`Event::Prepared`],
     /// [`Event::PrepareFailed`], [`Event::PrepareLocked`].
     Prepare(ShardId),
-    /// Ask the anchors of the transactions whose locks the branch met ->
-    /// [`Event::HoldersAsked`]. Those that are committed are taken over by the next prepare.
+    /// The same for a branch, with the locks that it is to take -> [`Event::HoldersAsked`]. Those
+    /// of committed transactions are taken over by the next prepare.
     AskHolders(ShardId),
     /// COMMIT on a reader's own connection -> [`Event::ReaderEnded`]. Its read locks were
     /// held until all of the transaction's locks were: two-phase locking is kept.
     EndReader(ShardId),
     /// The decide packet on the anchor's own connection -> [`Event::Decided`],
-    /// [`Event::DecideFailed`].
+    /// [`Event::DecideLocked`], [`Event::DecideFailed`].
     Decide,
     /// Roll back on the participant's own connection, or close it. No event.
     Rollback(ShardId),
@@ -125,6 +126,8 @@ pub enum Event {
     ReaderEnded(ShardId, bool),
     /// The decision is durable.
     Decided,
+    /// A lock of another transaction stopped the decide packet before its COMMIT.
+    DecideLocked,
     /// It was not answered by OK.
     DecideFailed(DecideFailure),
     /// Answer to [`Command::InsertAborted`].

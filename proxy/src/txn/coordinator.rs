@@ -2,13 +2,15 @@
 //! the driver does what the commands say, on the shards, and reports what came of it.
 //!
 //! ```text
-//! Checking --no foreign locks--> Preparing
-//! Preparing --all prepared--> Deciding --OK--> committed
-//!     |                          |  \--no answer--> Asking --row says COMMITTED--> committed
-//!     | any failure              | refused            | ABORTED, or inserted it
-//!     v                          v                    v
-//!  Aborting ------ABORTED is on the anchor-------> Settling --> aborted
+//! Preparing --all prepared, no foreign locks--> Deciding --OK--> committed
+//!     | ^-------a foreign lock on the anchor------|  |  \--no answer--> Asking --COMMITTED--> committed
+//!     | any failure                                  | refused            | ABORTED, or inserted it
+//!     v                                              v                    v
+//!  Aborting ------------ABORTED is on the anchor---------------------> Settling --> aborted
 //! ```
+//!
+//! Each participant's foreign locks are looked for by its own packet where that can see what is
+//! committed by now; elsewhere from aside, a branch's before it prepares.
 
 use super::{
     commit::{
@@ -57,21 +59,17 @@ enum ReaderState {
     Ended,
 }
 
-/// A look for foreign locks: asked, or to be asked again at a time, or found free.
+/// A look for foreign locks on the anchor or a reader: under way, or to be repeated at a time, until
+/// when; or none was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CheckState {
-    Asked,
-    Again(Instant),
+    Looking { again: Option<Instant>, until: Instant },
     Free,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    /// Before anything is committed: does it stand on undecided rows?
-    Checking {
-        until: Instant,
-    },
     Preparing {
         until: Instant,
     },
@@ -125,7 +123,7 @@ impl Coordinator {
             anchor,
             branches: branches.into_iter().map(|shard| (shard, BranchState::Preparing)).collect(),
             readers: readers.into_iter().map(|shard| (shard, ReaderState::Ending)).collect(),
-            checks: checks.into_iter().map(|shard| (shard, CheckState::Asked)).collect(),
+            checks: checks.into_iter().map(|shard| (shard, CheckState::Free)).collect(),
             phase: Phase::Idle,
             rules,
         }
@@ -156,6 +154,7 @@ impl Coordinator {
             Event::ReaderEnded(shard, true) => self.reader_ended(now, shard),
             Event::ReaderEnded(shard, false) => self.reader_lost(now, shard),
             Event::Decided => self.decided(),
+            Event::DecideLocked => self.decide_locked(now),
             Event::DecideFailed(failure) => self.decide_failed(now, failure),
             Event::Abort(answer) => self.abort_answered(now, answer),
             Event::Killed if self.is_asking() => smallvec![Command::InsertAborted],
@@ -170,43 +169,71 @@ impl Coordinator {
         if self.phase != Phase::Idle {
             return Commands::new();
         }
-        if self.checks.is_empty() {
-            return self.prepare(now);
+        let until = now + PREPARE_PATIENCE;
+        self.phase = Phase::Preparing { until };
+        let mut commands: Commands = smallvec![Command::WakeAt(until)];
+        let patience = now + LOCK_PATIENCE;
+        let asked: SmallVec<[ShardId; 4]> = self.checks.iter().map(|(shard, _)| *shard).collect();
+        for (shard, state) in &mut self.branches {
+            if asked.contains(shard) {
+                *state = BranchState::Locked { again: None, until: patience };
+                commands.push(Command::AskHolders(*shard));
+            } else {
+                commands.push(Command::Prepare(*shard));
+            }
         }
-        let until = now + LOCK_PATIENCE;
-        self.phase = Phase::Checking { until };
-        let checks = self.checks.iter().map(|(shard, _)| Command::Check(*shard));
-        [Command::WakeAt(until)].into_iter().chain(checks).collect()
+        let branches = &self.branches;
+        self.checks.retain(|(shard, _)| branches.iter().all(|(branch, _)| branch != shard));
+        for (shard, state) in &mut self.checks {
+            *state = CheckState::Looking { again: None, until: patience };
+            commands.push(Command::Check(*shard));
+        }
+        let unchecked = self.readers.iter().filter(|(shard, _)| !asked.contains(shard));
+        commands.extend(unchecked.map(|(shard, _)| Command::EndReader(*shard)));
+        commands
     }
 
     /// The row locks are still held, so what was found free stays free.
     fn checked(&mut self, now: Instant, shard: ShardId, holders: Holders) -> Commands {
-        let Phase::Checking { .. } = self.phase else { return Commands::new() };
-        let state = match holders {
-            Holders::Free => CheckState::Free,
-            Holders::Held => CheckState::Again(now + RETRY_PAUSE),
+        let Phase::Preparing { .. } = self.phase else { return Commands::new() };
+        let Some((_, state)) = self.checks.iter_mut().find(|(checked, _)| *checked == shard) else {
+            return Commands::new();
         };
-        for (checked, old) in &mut self.checks {
-            if *checked == shard {
-                *old = state;
+        let CheckState::Looking { again, until } = state else { return Commands::new() };
+        match holders {
+            Holders::Free => {
+                *state = CheckState::Free;
+                let mut commands = Commands::new();
+                if self.readers.iter().any(|(reader, _)| *reader == shard) {
+                    commands.push(Command::EndReader(shard));
+                }
+                commands.extend(self.decide_if_ready(now));
+                commands
             }
-        }
-        if self.checks.iter().all(|(_, state)| *state == CheckState::Free) {
-            self.prepare(now)
-        } else {
-            self.wake()
+            Holders::Held if now >= *until => self.abort(now, Why::Locked(shard)),
+            Holders::Held => {
+                *again = Some(now + RETRY_PAUSE);
+                self.wake()
+            }
         }
     }
 
-    fn check_again(&mut self, now: Instant) -> Commands {
+    /// Looks again for foreign locks, where it is time.
+    fn look_again(&mut self, now: Instant) -> Commands {
         let mut commands = Commands::new();
+        let due = |again: &mut Option<Instant>| again.take_if(|again| now >= *again).is_some();
+        for (shard, state) in &mut self.branches {
+            if let BranchState::Locked { again, .. } = state
+                && due(again)
+            {
+                commands.push(Command::AskHolders(*shard));
+            }
+        }
         for (shard, state) in &mut self.checks {
-            match *state {
-                CheckState::Again(at) if now >= at => {
-                    *state = CheckState::Asked;
-                    commands.push(Command::Check(*shard));
-                }
-                CheckState::Again(_) | CheckState::Asked | CheckState::Free => {}
+            if let CheckState::Looking { again, .. } = state
+                && due(again)
+            {
+                commands.push(Command::Check(*shard));
             }
         }
         commands.extend(self.wake());
@@ -227,15 +254,6 @@ impl Coordinator {
         all.map(Command::Rollback).collect()
     }
 
-    fn prepare(&mut self, now: Instant) -> Commands {
-        let until = now + PREPARE_PATIENCE;
-        self.phase = Phase::Preparing { until };
-        let mut commands: Commands = smallvec![Command::WakeAt(until)];
-        commands.extend(self.branches.iter().map(|(shard, _)| Command::Prepare(*shard)));
-        commands.extend(self.readers.iter().map(|(shard, _)| Command::EndReader(*shard)));
-        commands
-    }
-
     fn reader_ended(&mut self, now: Instant, shard: ShardId) -> Commands {
         for (reader, state) in &mut self.readers {
             if *reader == shard {
@@ -249,7 +267,6 @@ impl Coordinator {
         match self.phase {
             Phase::Preparing { .. } => self.abort(now, Why::Lost(shard)),
             Phase::Idle
-            | Phase::Checking { .. }
             | Phase::Deciding { .. }
             | Phase::Aborting { .. }
             | Phase::Asking { .. }
@@ -265,7 +282,9 @@ impl Coordinator {
             true => self.branches.iter().all(|(_, state)| prepared(state)),
             false => self.branches.iter().any(|(_, state)| prepared(state)),
         };
-        if !branches || self.readers.iter().any(|(_, state)| *state != ReaderState::Ended) {
+        let readers = self.readers.iter().all(|(_, state)| *state == ReaderState::Ended);
+        let checks = self.checks.iter().all(|(_, state)| *state == CheckState::Free);
+        if !(branches && readers && checks) {
             return Commands::new();
         }
         let until = now + DECIDE_PATIENCE;
@@ -291,7 +310,7 @@ impl Coordinator {
                 self.turn(shard, BranchState::Preparing, state);
                 smallvec![Command::Rollback(shard)]
             }
-            Phase::Idle | Phase::Checking { .. } | Phase::Done => Commands::new(),
+            Phase::Idle | Phase::Done => Commands::new(),
         }
     }
 
@@ -359,7 +378,6 @@ impl Coordinator {
         match self.phase {
             Phase::Deciding { .. } | Phase::Asking { .. } => self.committed(),
             Phase::Idle
-            | Phase::Checking { .. }
             | Phase::Preparing { .. }
             | Phase::Aborting { .. }
             | Phase::Settling { .. }
@@ -370,6 +388,17 @@ impl Coordinator {
     fn committed(&mut self) -> Commands {
         self.phase = Phase::Done;
         smallvec![Command::Answer(Outcome::Committed), Command::Finish(Ending::Committed)]
+    }
+
+    /// The anchor's packet has met a foreign lock: it is waited for as from aside.
+    fn decide_locked(&mut self, now: Instant) -> Commands {
+        let Phase::Deciding { .. } = self.phase else { return Commands::new() };
+        let until = now + PREPARE_PATIENCE;
+        self.phase = Phase::Preparing { until };
+        let looking = CheckState::Looking { again: None, until: now + LOCK_PATIENCE };
+        self.checks.retain(|(shard, _)| *shard != self.anchor);
+        self.checks.push((self.anchor, looking));
+        smallvec![Command::WakeAt(until), Command::Check(self.anchor)]
     }
 
     fn decide_failed(&mut self, now: Instant, failure: DecideFailure) -> Commands {
@@ -425,7 +454,6 @@ impl Coordinator {
                 }
             },
             Phase::Idle
-            | Phase::Checking { .. }
             | Phase::Preparing { .. }
             | Phase::Deciding { .. }
             | Phase::Settling { .. }
@@ -482,25 +510,8 @@ impl Coordinator {
 
     fn time(&mut self, now: Instant) -> Commands {
         match self.phase {
-            Phase::Checking { until } if now >= until => {
-                let held = self.checks.iter().find(|(_, state)| *state != CheckState::Free);
-                self.give_up(held.map_or(Why::Slow, |(shard, _)| Why::Locked(*shard)))
-            }
-            Phase::Checking { .. } => self.check_again(now),
             Phase::Preparing { until } if now >= until => self.abort(now, Why::Slow),
-            Phase::Preparing { .. } => {
-                let mut commands = Commands::new();
-                for (shard, state) in &mut self.branches {
-                    if let BranchState::Locked { again: again @ Some(_), .. } = state
-                        && again.is_some_and(|again| now >= again)
-                    {
-                        *again = None;
-                        commands.push(Command::AskHolders(*shard));
-                    }
-                }
-                commands.extend(self.wake());
-                commands
-            }
+            Phase::Preparing { .. } => self.look_again(now),
             Phase::Deciding { until } if now >= until => self.ask(now),
             // The outcome is known, so the client need not wait for the anchor.
             Phase::Aborting { why, until, .. } if now >= until => {
@@ -526,7 +537,7 @@ impl Coordinator {
 
     fn fenced(&mut self) -> Commands {
         match self.phase {
-            Phase::Idle | Phase::Checking { .. } => self.give_up(Why::Fenced),
+            Phase::Idle => self.give_up(Why::Fenced),
             Phase::Preparing { .. } => {
                 let mut commands = self.roll_all_back();
                 commands.extend(self.hand_over(Outcome::Aborted(Why::Fenced)));
@@ -560,13 +571,6 @@ impl Coordinator {
     /// The next time at which this machine wants to be asked.
     fn wake(&self) -> Commands {
         let at = match self.phase {
-            Phase::Checking { until } => {
-                let again = self.checks.iter().filter_map(|(_, state)| match state {
-                    CheckState::Again(at) => Some(*at),
-                    CheckState::Asked | CheckState::Free => None,
-                });
-                again.chain([until]).min()
-            }
             Phase::Preparing { until } => {
                 let again = self.branches.iter().filter_map(|(_, state)| match state {
                     BranchState::Locked { again, .. } => *again,
@@ -578,7 +582,11 @@ impl Coordinator {
                     | BranchState::Settled
                     | BranchState::Unsettled => None,
                 });
-                again.chain([until]).min()
+                let looking = self.checks.iter().filter_map(|(_, state)| match state {
+                    CheckState::Looking { again, .. } => *again,
+                    CheckState::Free => None,
+                });
+                again.chain(looking).chain([until]).min()
             }
             Phase::Deciding { until } | Phase::Settling { until, .. } => Some(until),
             Phase::Aborting { until, again, .. } | Phase::Asking { until, again } => {

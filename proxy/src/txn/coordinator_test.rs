@@ -24,15 +24,20 @@ impl Run {
         };
         let machine = Coordinator::new(xid, participants, Rules::default());
         let mut run = Run { machine, now: Instant::now() };
-        run.check(Event::Begin, &[Command::Check(ANCHOR), Command::Check(B2)]);
+        let expected = [
+            Command::AskHolders(B2),
+            Command::Prepare(B3),
+            Command::Check(ANCHOR),
+            Command::EndReader(READER),
+        ];
+        run.check(Event::Begin, &expected);
         run
     }
 
     fn begun() -> Self {
         let mut run = Run::checking();
-        run.check(Event::Checked(B2, Holders::Free), &[]);
-        let expected = [Command::Prepare(B2), Command::Prepare(B3), Command::EndReader(READER)];
-        run.check(Event::Checked(ANCHOR, Holders::Free), &expected);
+        run.check(Event::HoldersAsked(B2, Holders::Free), &[Command::Prepare(B2)]);
+        run.check(Event::Checked(ANCHOR, Holders::Free), &[]);
         run
     }
 
@@ -204,19 +209,51 @@ fn a_fenced_proxy_says_what_it_knows() {
 }
 
 #[test]
-fn what_stands_on_undecided_rows_waits_and_gives_up_before_it_prepares() {
+fn what_stands_on_undecided_rows_waits_and_gives_up() {
     let mut run = Run::checking();
-    run.check(Event::Checked(B2, Holders::Held), &[]);
+    run.check(Event::HoldersAsked(B2, Holders::Held), &[]);
     run.check(Event::Checked(ANCHOR, Holders::Free), &[]);
-    run.after(RETRY_PAUSE, &[Command::Check(B2)]);
-    run.check(Event::Checked(B2, Holders::Held), &[]);
-    let end = [
-        Command::Rollback(ANCHOR),
-        Command::Rollback(B2),
-        Command::Rollback(B3),
-        Command::Rollback(READER),
-        Command::Answer(Outcome::Aborted(Why::Locked(B2))),
-        Command::Finish(Ending::NeverPrepared),
-    ];
-    run.after(LOCK_PATIENCE, &end);
+    run.check(Event::PrepareFailed(B3, BranchFate::Uncommitted), &ABORTED_AT_ONCE);
+}
+
+const ABORTED_AT_ONCE: [Command; 6] = [
+    Command::Rollback(ANCHOR),
+    Command::Rollback(B2),
+    Command::Rollback(B3),
+    Command::Rollback(READER),
+    Command::Answer(Outcome::Aborted(Why::Refused(B3))),
+    Command::Finish(Ending::NeverPrepared),
+];
+
+#[test]
+fn an_anchor_that_stands_on_undecided_rows_undoes_its_branches() {
+    let mut run = Run::checking();
+    run.check(Event::HoldersAsked(B2, Holders::Free), &[Command::Prepare(B2)]);
+    for shard in [B2, B3] {
+        run.check(Event::Prepared(shard), &[]);
+    }
+    run.check(Event::ReaderEnded(READER, true), &[]);
+    run.check(Event::Checked(ANCHOR, Holders::Held), &[]);
+    run.after(LOCK_PATIENCE, &[Command::Check(ANCHOR)]);
+    let abort = [Command::Rollback(ANCHOR), Command::InsertAborted];
+    run.check(Event::Checked(ANCHOR, Holders::Held), &abort);
+    run.check(Event::Abort(AbortAnswer::Inserted), &SETTLE);
+    run.settles(Why::Locked(ANCHOR));
+}
+
+#[test]
+fn a_decision_that_meets_a_lock_is_made_when_it_is_free() {
+    let mut run = Run::deciding();
+    run.check(Event::DecideLocked, &[Command::Check(ANCHOR)]);
+    run.check(Event::Checked(ANCHOR, Holders::Held), &[]);
+    run.after(RETRY_PAUSE, &[Command::Check(ANCHOR)]);
+    run.check(Event::Checked(ANCHOR, Holders::Free), &[Command::Decide]);
+    run.check(Event::Decided, &COMMITTED);
+}
+
+#[test]
+fn a_reader_is_looked_at_before_its_locks_go() {
+    let mut run = Run::begun();
+    run.machine.checks.push((READER, CheckState::Looking { again: None, until: run.now }));
+    run.check(Event::Checked(READER, Holders::Free), &[Command::EndReader(READER)]);
 }

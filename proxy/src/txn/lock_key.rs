@@ -217,6 +217,26 @@ impl LockCheck {
         }
     }
 
+    /// Whether nothing must be free.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.spaces.is_empty()
+    }
+
+    /// Adds the locks that are to be taken.
+    #[must_use]
+    pub fn and(mut self, locks: &LockSet) -> Self {
+        let keys = locks.keys().collect();
+        self.merge(&Self { keys, spaces: SmallVec::new() });
+        self
+    }
+
+    /// What is left to look for by one who inserts these locks: that finds the same keys itself.
+    #[must_use]
+    pub fn without(mut self, locks: &LockSet) -> Self {
+        self.keys.retain(|key| !locks.keys.contains(key));
+        self
+    }
+
     /// Whether a lock is one that the statement must not meet.
     pub fn meets(&self, key: LockKey) -> bool {
         self.keys.contains(&key)

@@ -50,11 +50,8 @@ pub const READ_VERSION: &str =
 ///   `rlock` needs no second index, which each prepare would pay for.
 /// - `branch.anchor_thread` is whom to kill when the decision hangs uncommitted.
 /// - The index by age is for the scan. Times are each server's own and only say when to look.
-/// - `incarnation` has its row before the incarnation may write, so that asking for `dead`
-///   locks one row; asking for the absence of a row would lock the gap, and with many
-///   proxies deciding all the time no row could ever be inserted there.
-/// - `forgotten` is apart from it, since every decision holds a share lock on `incarnation`
-///   until it is durable, and every forgetting would wait for all of them.
+/// - `incarnation` has a row before its account is used, and `dead` is set before the account is locked
+///   and its connections are killed: see `distributed::fence`.
 /// - `lock_wait` is used on the cluster's first shard: what proxies tell each other of waits that may
 ///   be deadlocks. `places` is text, `shard:connection,...`.
 pub const SETUP: [&[&str]; SCHEMA_VERSION as usize] = [FIRST_TABLES, LOCK_WAITS];
@@ -146,7 +143,7 @@ pub enum Part {
     /// Inserts lock rows: 1062 means that another transaction has one of them.
     Lock,
     /// Inserts the row that decides: 1062 means that there is one (a decision, a fence), or
-    /// that the incarnation is dead, or forgotten.
+    /// that it is forgotten.
     Decisive,
     /// A check: 1690 means that a lock was met.
     Check,
@@ -201,10 +198,16 @@ pub fn mark_dead(incarnation: Incarnation) -> String {
     )
 }
 
-/// Prepare, on the branch's own connection: takes over locks of committed transactions,
-/// inserts its own, inserts the branch row, commits all of it with the data.
-pub fn prepare(names: Names<'_>, anchor_thread: u64, locks: &LockSet, freed: &[Xid]) -> Packet {
-    let mut packet = Packet::default();
+/// Prepare, on the branch's own connection: looks for locks of others, takes over those of committed
+/// transactions, inserts its own, inserts the branch row, commits all of it with the data.
+pub fn prepare(
+    names: Names<'_>,
+    anchor_thread: u64,
+    check: Option<&LockCheck>,
+    locks: &LockSet,
+    freed: &[Xid],
+) -> Packet {
+    let mut packet = looking(check);
     if !locks.is_empty() {
         if !freed.is_empty() {
             let keys = list(locks.keys().map(|key| key.0));
@@ -230,15 +233,30 @@ pub fn prepare(names: Names<'_>, anchor_thread: u64, locks: &LockSet, freed: &[X
         hex(&locks.to_bytes()),
     );
     let columns = "xid, state, anchor, participants, anchor_thread, locks, prepared_at";
-    let sql = unless_dead("branch", columns, &row, names.xid.incarnation);
+    let sql = format!("INSERT INTO _shardline.branch ({columns}) VALUES ({row})");
     packet.then(Part::Decisive, &sql).then(Part::Commit, COMMIT)
 }
 
-/// Decide, on the anchor's own connection.
-pub fn decide(names: Names<'_>) -> Packet {
+/// Decide, on the anchor's own connection, unless it stands on locks of others.
+pub fn decide(names: Names<'_>, check: Option<&LockCheck>) -> Packet {
     let row = gtx_row(names, Decision::Committed);
-    let sql = unless_dead("gtx", GTX_COLUMNS, &row, names.xid.incarnation);
-    Packet::default().then(Part::Decisive, &sql).then(Part::Commit, COMMIT)
+    let sql = format!("INSERT INTO _shardline.gtx ({GTX_COLUMNS}) VALUES ({row})");
+    looking(check).then(Part::Decisive, &sql).then(Part::Commit, COMMIT)
+}
+
+/// The end of a transaction that wrote on one shard, unless it stands on locks of others.
+pub fn commit_unless_locked(check: &LockCheck) -> Packet {
+    looking(Some(check)).then(Part::Commit, COMMIT)
+}
+
+/// A packet that begins with a check, where there is something to look for.
+fn looking(check: Option<&LockCheck>) -> Packet {
+    match check {
+        Some(check) if !check.is_empty() => {
+            Packet::default().then(Part::Check, &check_or_fail(check))
+        }
+        Some(_) | None => Packet::default(),
+    }
 }
 
 /// The end of a participant that was only read.
@@ -417,8 +435,9 @@ pub fn scan() -> String {
 }
 
 /// The check of one write, in the packet that also commits it: an error 1690 when a lock is
-/// there, before COMMIT is reached; an empty result otherwise. A plain read: the packet must
-/// run READ COMMITTED, where each statement sees what is committed now, and nothing is locked.
+/// there, before COMMIT is reached; an empty result otherwise. A plain read, which locks nothing: so
+/// the transaction must be READ COMMITTED, or have opened no snapshot yet, or it may not see what is
+/// committed by now.
 pub fn check_or_fail(check: &LockCheck) -> String {
     let condition = condition(check);
     // An overflow is an error under every sql_mode, and is only met when there is a row.
@@ -439,6 +458,9 @@ pub fn check_from_aside(check: &LockCheck) -> String {
 
 /// How many transactions a check names; when there are as many, there may be more.
 pub const HOLDERS_MAX: usize = 256;
+
+/// The server's "BIGINT value is out of range": a check has met a lock.
+pub const OUT_OF_RANGE: u16 = 1690;
 
 /// The end of a single-shard write outside a transaction, behind BEGIN and the statement: the
 /// texts of its warnings, which the check would clear; the check; COMMIT. When a part fails,
@@ -467,16 +489,6 @@ const GTX_COLUMNS: &str = "xid, state, participants, decided_at";
 fn gtx_row(names: Names<'_>, decision: Decision) -> String {
     let (xid, state) = (hex(&names.xid.to_bytes()), state_number(decision));
     format!("{xid}, {state}, {}, UTC_TIMESTAMP(6)", participants(names.branches))
-}
-
-/// A dead incarnation makes the row a duplicate of itself: error 1062 in every `sql_mode`.
-/// The lock on its `incarnation` row is held until the COMMIT, so fencing waits for it.
-fn unless_dead(table: &str, columns: &str, row: &str, incarnation: Incarnation) -> String {
-    format!(
-        "INSERT INTO _shardline.{table} ({columns}) SELECT {row} UNION ALL SELECT {row} \
-         FROM _shardline.incarnation WHERE id = {} AND dead = 1 LOCK IN SHARE MODE",
-        incarnation.0
-    )
 }
 
 fn raise_watermark(incarnation: Incarnation, below: u64) -> String {

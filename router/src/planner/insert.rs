@@ -112,8 +112,13 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     let pieces = context.pieces;
     let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
     let assigns_variables = functions::assigns_variables(pieces);
-    let traits =
-        Traits { writes: true, returns_rows: returning, assigns_variables, ..Traits::default() };
+    let traits = Traits {
+        writes: true,
+        opens_no_snapshot: !head.query && functions::locks_all_it_reads(pieces, head.body),
+        returns_rows: returning,
+        assigns_variables,
+        ..Traits::default()
+    };
     let Some(table) = find_table(context.catalog, &database, &head.table) else {
         if is_system_schema(&database) {
             return Err(Refusal::not_supported(

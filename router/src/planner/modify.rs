@@ -123,6 +123,8 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         strangers,
         traits: Traits {
             writes: true,
+            opens_no_snapshot: facts.instances.len() == 1
+                && functions::locks_all_it_reads(pieces, 0),
             returns_rows: returning,
             assigns_variables,
             ..Traits::default()

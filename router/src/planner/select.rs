@@ -1,6 +1,7 @@
 //! SELECT: on one shard where that can be proven, else on several where the rows can be
 //! merged, else refused.
 
+use super::functions;
 use crate::{
     bind::Facts,
     lexer::TokenKind,
@@ -38,9 +39,13 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     let all = 0..pieces.len();
     let marked = pieces.has_marked(Marks::SKIPPED);
     let into = marked && all.clone().any(|index| into_variables(pieces, index) > 0);
+    let locks = marked && all.clone().any(|index| locking_clause(pieces, index) > 0);
     let traits = Traits {
         writes: false,
-        locks: marked && all.clone().any(|index| locking_clause(pieces, index) > 0),
+        locks,
+        opens_no_snapshot: locks
+            && facts.instances.len() == 1
+            && functions::locks_all_it_reads(pieces, 1),
         returns_rows: !into,
         assigns_variables: into || all.clone().any(|index| pieces.is(index, TokenKind::Assign)),
         pins_session: false,

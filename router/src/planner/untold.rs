@@ -70,6 +70,7 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
     let traits = Traits {
         writes,
         locks,
+        opens_no_snapshot: false,
         returns_rows: (!writes && !pieces.is_word(verb, "DO")) || returning,
         assigns_variables,
         pins_session: false,

@@ -107,7 +107,7 @@ impl Bench {
 
     /// Commits the writer's open transaction as a branch.
     pub(crate) async fn prepare(&mut self, counter: u64) -> Result<()> {
-        let packet = sql::prepare(names(counter), 7, &locks(counter), &[]);
+        let packet = sql::prepare(names(counter), 7, None, &locks(counter), &[]);
         self.writer.query_drop(packet.sql()).await.context("preparing")
     }
 

@@ -37,7 +37,7 @@ async fn abandoned(mut bench: Bench) -> Result<()> {
     // This one's decision was made before its coordinator died.
     bench.branch(2, &["INSERT INTO d.t VALUES (3, 3)"]).await?;
     bench.writer.query_drop("BEGIN").await?;
-    bench.writer.query_drop(sql::decide(names(2)).sql()).await?;
+    bench.writer.query_drop(sql::decide(names(2), None).sql()).await?;
     nothing_left(&bench).await?;
     let mut expected = before.clone();
     expected.push(vec!["3".into(), "3".into()]);
@@ -88,7 +88,7 @@ async fn a_decision_that_hangs_is_killed() -> Result<()> {
         let counter = if user == "root" { 1 } else { 2 };
         bench.branch(counter, &["UPDATE d.t SET n = n + 10"]).await?;
         coordinator.query_drop("BEGIN").await?;
-        let open = sql::decide(names(counter)).sql().replace(sql::COMMIT, "DO 0");
+        let open = sql::decide(names(counter), None).sql().replace(sql::COMMIT, "DO 0");
         coordinator.query_drop(open).await?;
         let thread = run::value(&mut coordinator, "SELECT CONNECTION_ID()").await?.parse()?;
         let branches = [BRANCH].as_slice().into();
@@ -112,7 +112,7 @@ async fn committed_ones_are_forgotten_in_batches() -> Result<()> {
         let xid = bench.proxy.begin(INCARNATION).expect("a name");
         bench.branch(xid.counter, &["UPDATE d.t SET n = n + 1 WHERE id = 1"]).await?;
         bench.writer.query_drop("BEGIN").await?;
-        bench.writer.query_drop(sql::decide(names(xid.counter)).sql()).await?;
+        bench.writer.query_drop(sql::decide(names(xid.counter), None).sql()).await?;
         let branches = [(BRANCH, locks(xid.counter))].into_iter().collect();
         bench.proxy.committed(Committed { xid, anchor: ANCHOR, branches });
     }

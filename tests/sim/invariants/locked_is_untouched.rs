@@ -46,6 +46,11 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_that_does_not_look_is_caught() {
+        seeds::caught_flaw(Flaw::AnchorDoesNotLook, &[Invariant::LockedIsUntouched]);
+    }
+
+    #[test]
     fn a_guard_that_waits_for_nobody_is_caught() {
         seeds::caught_rule(Rule::GuardAfterAcknowledgement, &[Invariant::LockedIsUntouched]);
     }

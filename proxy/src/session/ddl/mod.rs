@@ -290,7 +290,7 @@ impl Session {
             }
             Err(BackendFailure::Lost(reason)) => {
                 drop(connection);
-                Err(self.lost(shard, Access::Write, BackendFailure::Lost(reason)).await)
+                Err(self.lost(shard, Access::WRITE, BackendFailure::Lost(reason)).await)
             }
             Err(BackendFailure::Told(error)) => {
                 self.hold_or_release(connection);

@@ -88,7 +88,7 @@ mod tests {
         transaction.note_snapshots();
         assert!(transaction.has_snapshots() && !transaction.is_open());
         let answer = Answer { in_transaction: true, failed: false };
-        assert_eq!(transaction.answered(SHARD, Access::Read, answer), Next::Hold);
+        assert_eq!(transaction.answered(SHARD, Access::READ, answer), Next::Hold);
         transaction.finish(Verb::Commit, Chain::No);
         assert!(!transaction.is_transactional() && preamble(&transaction).is_empty());
     }

@@ -74,7 +74,13 @@ pub(crate) fn bind(
         }
         Affected::Sum => format!("the rows of {} belong to several shards", form.table.name),
     };
-    Ok(Plan::Write(Write { parts, affected, insert_id, reason }))
+    Ok(Plan::Write(Write {
+        parts,
+        opens_no_snapshot: form.traits.opens_no_snapshot,
+        affected,
+        insert_id,
+        reason,
+    }))
 }
 
 fn refused<T>(reason: impl Into<String>, hint: &str) -> Result<T, BindError> {

@@ -17,7 +17,7 @@ pub(crate) struct Head {
     /// The piece of the closing parenthesis of the column list.
     list_close: Option<usize>,
     /// VALUES, VALUE, SET, or where the query starts.
-    body: usize,
+    pub(super) body: usize,
     /// INSERT ... SELECT.
     pub(crate) query: bool,
     set_form: bool,
