@@ -50,13 +50,13 @@ pub(crate) fn obstacle(answers: &Answers) -> Option<String> {
             return Some(format!("{name} is {found:?} there and must be {shown}"));
         }
     }
-    let level = value("tx_isolation").or(value("transaction_isolation")).unwrap_or_default();
-    if level.eq_ignore_ascii_case("SERIALIZABLE") {
-        return Some(
-            "its transaction isolation is SERIALIZABLE for everyone, where looking for locks would \
-             take locks: make it REPEATABLE-READ, and SERIALIZABLE in the sessions that need it"
-                .into(),
-        );
+    for name in ["tx_isolation", "transaction_isolation"] {
+        if value(name).is_some_and(|level| level.eq_ignore_ascii_case("SERIALIZABLE")) {
+            return Some(format!(
+                "{name} is SERIALIZABLE there for everyone, so that looking for locks takes locks: \
+                 make it REPEATABLE-READ, and SERIALIZABLE in the sessions that need it"
+            ));
+        }
     }
     let init = value("init_connect").unwrap_or_default().to_ascii_lowercase();
     if ["binlog", "sql_log_bin"].iter().any(|name| init.contains(name)) {
