@@ -6,7 +6,7 @@
 //! itself: the account is locked (no new connections), its connections are killed until
 //! none is left (a connection that is committing is killed only after its commit, so
 //! "killed" is not "gone"), and then the `dead_incarnation` row is written: the proof, and
-//! what refuses the packets of a connection that slipped through between login and list.
+//! what a process reads that wakes up late and makes its account again.
 
 use super::xid::Incarnation;
 use shardline_model::id::ShardId;
