@@ -131,7 +131,7 @@ impl Session {
     /// Whether the answer has begun of a read outside a transaction, which then needs its
     /// catalog no more.
     pub(super) fn lets_go(&self, running: &Running) -> bool {
-        running.access == Access::Read
+        !running.access.writes
             && running.relaying.has_begun()
             && !self.transaction.is_transactional()
     }
