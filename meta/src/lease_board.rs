@@ -41,10 +41,20 @@ struct Seen {
     ending: bool,
 }
 
+/// What a holder says of the catalogs that it goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epochs {
+    /// The oldest that is in use.
+    pub(crate) acknowledged: Epoch,
+    /// The oldest by which a commit may still be admitted.
+    pub(crate) admits_by: Epoch,
+}
+
 /// What the last renewal said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Renewal {
     pub(crate) acknowledged: Epoch,
+    pub(crate) admits_by: Epoch,
     pub(crate) at: Instant,
 }
 
@@ -70,7 +80,7 @@ impl LeaseBoard {
         now: Instant,
         proxy: ProxyId,
         instance: LeaseInstance,
-        acknowledged: Epoch,
+        epochs: Epochs,
     ) -> bool {
         let seen = self.seen.entry(proxy).or_insert_with(|| Seen::first(now, instance));
         if seen.instance != instance {
@@ -78,7 +88,8 @@ impl LeaseBoard {
         }
         if !seen.ending {
             seen.at = now;
-            seen.renewal = Some(Renewal { acknowledged, at: now });
+            let Epochs { acknowledged, admits_by } = epochs;
+            seen.renewal = Some(Renewal { acknowledged, admits_by, at: now });
         }
         !seen.ending
     }
@@ -133,6 +144,10 @@ mod tests {
         BTreeMap::from([(PROXY, Lease { incarnation: Incarnation(1), instance, registration })])
     }
 
+    fn epochs(epoch: u64) -> Epochs {
+        Epochs { acknowledged: Epoch(epoch), admits_by: Epoch(epoch) }
+    }
+
     fn board() -> LeaseBoard {
         let mut board = LeaseBoard::new(TTL);
         board.lead(1);
@@ -142,17 +157,17 @@ mod tests {
     #[test]
     fn a_silent_holder_is_due_after_the_whole_time_and_refused_from_then_on() {
         let (mut board, start) = (board(), Instant::now());
-        assert!(board.renew(start, PROXY, HOLDER, Epoch(3)));
+        assert!(board.renew(start, PROXY, HOLDER, epochs(3)));
         assert!(board.due(start + TTL, &held(HOLDER)).is_empty());
         assert_eq!(board.due(start + TTL * 2, &held(HOLDER)), [(PROXY, HOLDER)]);
-        assert!(!board.renew(start + TTL * 2, PROXY, HOLDER, Epoch(3)));
+        assert!(!board.renew(start + TTL * 2, PROXY, HOLDER, epochs(3)));
         assert_eq!(board.due(start + TTL * 2, &held(HOLDER)), [(PROXY, HOLDER)]);
     }
 
     #[test]
     fn a_new_term_gives_every_holder_the_whole_time_again() {
         let (mut board, start) = (board(), Instant::now());
-        board.renew(start, PROXY, HOLDER, Epoch(3));
+        board.renew(start, PROXY, HOLDER, epochs(3));
         let later = start + TTL * 5;
         board.lead(2);
         assert!(board.due(later, &held(HOLDER)).is_empty());
@@ -164,12 +179,12 @@ mod tests {
     #[test]
     fn the_next_holder_of_an_id_starts_afresh() {
         let (mut board, start) = (board(), Instant::now());
-        board.renew(start, PROXY, HOLDER, Epoch(3));
+        board.renew(start, PROXY, HOLDER, epochs(3));
         let late = start + TTL * 2;
         assert_eq!(board.due(late, &held(HOLDER)).len(), 1);
         let next = LeaseInstance(8);
         assert!(board.due(late, &held(next)).is_empty());
-        assert!(board.renew(late, PROXY, next, Epoch(4)));
+        assert!(board.renew(late, PROXY, next, epochs(4)));
         assert!(board.renewal(PROXY, HOLDER).is_none());
         assert_eq!(board.renewal(PROXY, next).map(|it| it.acknowledged), Some(Epoch(4)));
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     command::{Command, MetaRaft, Outcome},
-    lease_board::LeaseBoard,
+    lease_board::{Epochs, LeaseBoard},
     machine::Machine,
 };
 use openraft::{
@@ -15,7 +15,7 @@ use shardline_meta_client::{
     frame::CHANGE_BYTES_MAX,
     rpc::{LeaseInstance, LeaseRefusal, Request, Response},
 };
-use shardline_model::id::{Epoch, ProxyId};
+use shardline_model::id::ProxyId;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -67,8 +67,9 @@ impl Context {
             Request::EndLease { proxy, instance } => {
                 self.commit(Command::ReleaseLease { proxy, instance }).await
             }
-            Request::RenewLease { proxy, instance, acknowledged } => {
-                self.renew(proxy, instance, acknowledged).await
+            Request::RenewLease { proxy, instance, acknowledged, admits_by } => {
+                let epochs = Epochs { acknowledged, admits_by };
+                self.renew(proxy, instance, epochs).await
             }
             Request::ClusterStatus => {
                 let confirming = tokio::time::timeout(STATUS_LIMIT, self.confirm_leadership());
@@ -123,12 +124,7 @@ impl Context {
     }
 
     /// Renews in memory, after a majority confirmed that this node leads.
-    async fn renew(
-        &self,
-        proxy: ProxyId,
-        instance: LeaseInstance,
-        acknowledged: Epoch,
-    ) -> Response {
+    async fn renew(&self, proxy: ProxyId, instance: LeaseInstance, epochs: Epochs) -> Response {
         if let Err(response) = self.confirm_leadership().await {
             return response;
         }
@@ -138,7 +134,7 @@ impl Context {
         let mut board = self.board.lock();
         board.lead(term);
         let held = self.machine.with_state(|state| state.holds(proxy, instance))
-            && board.renew(Instant::now(), proxy, instance, acknowledged);
+            && board.renew(Instant::now(), proxy, instance, epochs);
         if held {
             Response::LeaseHeld { proxy, ttl_ms: self.lease_ttl.as_millis() as u64 }
         } else {

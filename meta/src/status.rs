@@ -59,6 +59,7 @@ impl Context {
                     incarnation: lease.incarnation,
                     registration: lease.registration.clone(),
                     acknowledged: renewal.map(|renewal| renewal.acknowledged),
+                    admits_by: renewal.map(|renewal| renewal.admits_by),
                     renewed_ms_ago: renewal.map(|renewal| {
                         now.saturating_duration_since(renewal.at).as_millis() as u64
                     }),

@@ -15,7 +15,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use shardline_base::{BackoffConfig, Policy, Shutdown, Tasks};
 use shardline_meta_client::{LeaseError, MetaClient, ProxyLease, ProxyRegistration};
-use shardline_model::catalog::Catalog;
+use shardline_model::{catalog::Catalog, id::Epoch};
 use shardline_router::router::{Router, RouterConfig};
 use shardline_wire::{
     Connection, ErrPacket, OkPacket,
@@ -495,7 +495,7 @@ async fn keep_lease(shared: Arc<Shared>, address: SocketAddr, stop: Shutdown) {
 /// Follows the catalog: pools, and the oldest version that a statement may still use.
 async fn follow_catalog(shared: Arc<Shared>, stop: Shutdown) {
     let mut epochs = shared.meta.subscribe();
-    let mut applied = None;
+    let (mut applied, mut followed) = (None, Epoch::default());
     loop {
         let catalog = shared.meta.catalog();
         let newest = catalog.epoch;
@@ -515,8 +515,13 @@ async fn follow_catalog(shared: Arc<Shared>, stop: Shutdown) {
         drop(catalog);
         if let Some(lease) = &*shared.lease.load() {
             lease.acknowledge(oldest);
+            // A schema change is not held up half-way.
+            if shared.schema_change.try_lock().is_ok() {
+                lease.admits_by(newest);
+                followed = newest;
+            }
         }
-        let pause = match (oldest < newest, is_held) {
+        let pause = match (oldest < newest || followed < newest, is_held) {
             (true, true) => holds::ACKNOWLEDGE_INTERVAL,
             (true, false) => ACKNOWLEDGE_INTERVAL,
             (false, _) => LEASE_INTERVAL,

@@ -41,7 +41,7 @@ impl LiteralGuard {
 /// What a plan depends on beside the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheContext<'a> {
-    /// The catalog's version.
+    /// The version of the catalog, as far as plans depend on it.
     pub epoch: Epoch,
     /// The session's database.
     pub database: Option<&'a str>,

@@ -81,7 +81,7 @@ impl Router {
         let digest = &mut scratch.digest;
         digest.scan(sql, view.sql_mode)?;
         let context = CacheContext {
-            epoch: catalog.epoch,
+            epoch: catalog.planned,
             database: view.database,
             sql_mode: view.sql_mode,
             allow_explicit_ids: view.allow_explicit_ids,

@@ -22,5 +22,7 @@ mod supervisor;
 
 mod world;
 
+mod moment;
+
 mod invariants;
 mod seeds;

@@ -33,6 +33,7 @@ fn requests() -> impl Strategy<Value = Request> {
                 proxy: ProxyId(proxy),
                 instance: LeaseInstance(instance),
                 acknowledged: Epoch(epoch),
+                admits_by: Epoch(epoch / 2),
             }
         }),
         any::<Option<u64>>().prop_map(|from| Request::Watch { from: from.map(Epoch) }),

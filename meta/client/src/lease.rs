@@ -50,6 +50,7 @@ struct Holding {
     /// Set once: the service says the id is not ours, or we gave it back.
     ended: AtomicBool,
     acknowledged: AtomicU64,
+    admits_by: AtomicU64,
     /// An epoch was acknowledged that the service does not know yet.
     news: Notify,
     lost: watch::Sender<bool>,
@@ -98,6 +99,14 @@ impl ProxyLease {
     /// more. Never goes back.
     pub fn acknowledge(&self, epoch: Epoch) {
         if self.holding.acknowledged.fetch_max(epoch.0, Ordering::AcqRel) < epoch.0 {
+            self.holding.news.notify_one();
+        }
+    }
+
+    /// Tells the service, at once, that every commit which this proxy admits from now on is
+    /// admitted by a catalog of `epoch` or a newer one. Never goes back.
+    pub fn admits_by(&self, epoch: Epoch) {
+        if self.holding.admits_by.fetch_max(epoch.0, Ordering::AcqRel) < epoch.0 {
             self.holding.news.notify_one();
         }
     }
@@ -202,6 +211,7 @@ fn hold(shared: &Arc<Shared>, tasks: &Tasks, runtime: &Handle, grant: &Grant) ->
         valid_until_us: AtomicU64::new(ttl.as_micros() as u64),
         ended: AtomicBool::new(false),
         acknowledged: AtomicU64::new(0),
+        admits_by: AtomicU64::new(0),
         news: Notify::new(),
         lost: watch::Sender::new(false),
     });
@@ -277,6 +287,7 @@ impl Renewal {
             proxy: self.holding.proxy,
             instance: self.holding.instance,
             acknowledged: Epoch(self.holding.acknowledged.load(Ordering::Acquire)),
+            admits_by: Epoch(self.holding.admits_by.load(Ordering::Acquire)),
         };
         let sent = Instant::now();
         match self.shared.caller.call_within(operation, &request, limit).await?.response {

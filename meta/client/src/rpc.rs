@@ -89,6 +89,8 @@ pub enum Request {
         instance: LeaseInstance,
         /// The oldest epoch that the proxy may still be using.
         acknowledged: Epoch,
+        /// The oldest epoch by which the proxy may still admit commits.
+        admits_by: Epoch,
     },
     /// Give a proxy id back.
     EndLease {
@@ -228,7 +230,8 @@ impl From<&ChangeError> for Rejection {
             ChangeError::TooMany { .. } => RejectionKind::TooMany,
             ChangeError::GuardMoved { .. }
             | ChangeError::JobMoved { .. }
-            | ChangeError::MoveMoved { .. } => RejectionKind::Moved,
+            | ChangeError::MoveMoved { .. }
+            | ChangeError::BarrierMoved { .. } => RejectionKind::Moved,
             ChangeError::BadName { .. }
             | ChangeError::BadDefinition { .. }
             | ChangeError::KeyType { .. }
@@ -387,6 +390,9 @@ pub struct LeaseStatus {
     pub registration: ProxyRegistration,
     /// The epoch acknowledged by the last renewal; None when the answering node has seen none.
     pub acknowledged: Option<Epoch>,
+    /// Every commit that the proxy admits from now on is admitted by a catalog of this epoch or a
+    /// newer one; None as above.
+    pub admits_by: Option<Epoch>,
     /// Milliseconds since the last renewal; None when the answering node has seen none.
     pub renewed_ms_ago: Option<u64>,
 }

@@ -4,6 +4,7 @@
 mod moves;
 
 use crate::{
+    barrier::Barrier,
     catalog::{
         Catalog, ColocationGroup, Database, ServerAddress, Shard, Sharding, Table, TableKind,
         TableRule, User,
@@ -72,6 +73,15 @@ impl Catalog {
             Change::SetJob { id, from, state } => self.set_job(*id, *from, state)?,
             Change::BeginMoves { job, moves } => return self.begin_moves(*job, moves),
             Change::SetMove { id, from, to } => self.set_move(*id, *from, *to)?,
+            Change::RaiseBarrier { by } => match self.barrier {
+                // The epoch that this change makes.
+                None => self.barrier = Some(Barrier { by: *by, since: Epoch(self.epoch.0 + 1) }),
+                now => return Err(ChangeError::BarrierMoved { now }),
+            },
+            Change::EndBarrier { since } => match self.barrier {
+                Some(barrier) if barrier.since == *since => self.barrier = None,
+                now => return Err(ChangeError::BarrierMoved { now }),
+            },
         }
         Ok(Applied::default())
     }

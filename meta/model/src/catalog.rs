@@ -2,6 +2,7 @@
 //! Raft state; a proxy holds an immutable snapshot of it.
 
 use crate::{
+    barrier::Barrier,
     guard::Guard,
     id::{Epoch, GroupId, JobId, MoveId, ShardId, TableId},
     key::KeyType,
@@ -36,6 +37,10 @@ pub struct Catalog {
     pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// The last identifiers given out.
     pub last_ids: LastIds,
+    /// What holds up commits at this moment, if anything.
+    pub barrier: Option<Barrier>,
+    /// The last version that changed what plans depend on: a plan of it is as good now.
+    pub planned: Epoch,
 }
 
 /// The last identifiers given out; identifiers are never used twice.

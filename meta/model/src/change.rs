@@ -2,11 +2,12 @@
 //! apply the same changes by the same function ([`Catalog::apply`]).
 
 use crate::{
+    barrier::Barrier,
     catalog::{Catalog, Column, ServerAddress, TableRule, UniqueKey, User},
     column_type::KeyTypeError,
     declared::{TableDefinition, TableSharding},
     guard::{Guard, GuardState},
-    id::{Epoch, GroupId, JobId, MoveId, ShardId, TableId},
+    id::{Epoch, GroupId, Incarnation, JobId, MoveId, ShardId, TableId},
     moves::{JobKind, JobPhase, JobState, MoveState, NewMove},
     placement::UnitsError,
 };
@@ -196,6 +197,44 @@ pub enum Change {
         /// The next state; None when nothing is left to be done.
         to: Option<MoveState>,
     },
+    /// Holds up commits, if nobody does so yet.
+    RaiseBarrier {
+        /// Who asks for it.
+        by: Incarnation,
+    },
+    /// Lets commits go on, if the barrier is still the one that was seen.
+    EndBarrier {
+        /// The epoch that made it.
+        since: Epoch,
+    },
+}
+
+impl Change {
+    /// Whether plans depend on what it changes.
+    fn concerns_plans(&self) -> bool {
+        match self {
+            Change::RaiseBarrier { .. } | Change::EndBarrier { .. } => false,
+            Change::SetCluster { .. }
+            | Change::AddShard { .. }
+            | Change::UpdateShard { .. }
+            | Change::RemoveShard { .. }
+            | Change::CreateDatabase { .. }
+            | Change::AlterDatabase { .. }
+            | Change::DropDatabase { .. }
+            | Change::CreateTable { .. }
+            | Change::ReplaceTable { .. }
+            | Change::DropTable { .. }
+            | Change::RenameTable { .. }
+            | Change::SetRules(_)
+            | Change::PutUser(_)
+            | Change::DropUser { .. }
+            | Change::SetGuard { .. }
+            | Change::CreateJob { .. }
+            | Change::SetJob { .. }
+            | Change::BeginMoves { .. }
+            | Change::SetMove { .. } => true,
+        }
+    }
 }
 
 /// What a change did.
@@ -371,6 +410,11 @@ pub enum ChangeError {
         table: String,
         /// Who moves it.
         job: JobId,
+    /// A barrier stands already, or the one that was to be ended does not any more.
+    #[error("the commit barrier is {} by now", shown_barrier(*.now))]
+    BarrierMoved {
+        /// The one that stands.
+        now: Option<Barrier>,
     },
     /// A table's definition contradicts itself.
     #[error("the definition of table '{table}' is wrong: {reason}")]
@@ -437,6 +481,8 @@ fn shown(guard: Option<Guard>) -> String {
 
 fn shown_move(now: Option<(MoveState, Epoch)>) -> String {
     now.map_or_else(|| "gone".to_owned(), |(state, since)| format!("{state} since {since}"))
+fn shown_barrier(barrier: Option<Barrier>) -> String {
+    barrier.map_or_else(|| "gone".to_owned(), |barrier| barrier.to_string())
 }
 
 impl Catalog {
@@ -449,6 +495,9 @@ impl Catalog {
         let mut next = self.clone();
         let mut applied = next.step(change)?;
         next.epoch = Epoch(self.epoch.0 + 1);
+        if change.concerns_plans() {
+            next.planned = next.epoch;
+        }
         applied.epoch = next.epoch;
         *self = next;
         Ok(applied)

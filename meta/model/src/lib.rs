@@ -7,6 +7,7 @@
 //! [`placement::Placement`] says the owner; [`predicate`] says the same in SQL.
 
 mod apply;
+pub mod barrier;
 pub mod canonical;
 pub mod catalog;
 pub mod change;

@@ -116,7 +116,8 @@ impl Checked {
         for name in tables {
             let key = (shard, name.clone());
             let known = self.tables.lock().get(&key).copied();
-            if known.is_some_and(|(epoch, at)| epoch == catalog.epoch && at.elapsed() < CHECK_AGE) {
+            if known.is_some_and(|(epoch, at)| epoch == catalog.planned && at.elapsed() < CHECK_AGE)
+            {
                 continue;
             }
             check(control, catalog, shard, &name.database, &name.table).await?;
@@ -124,7 +125,7 @@ impl Checked {
             if tables.len() >= CHECKED_MAX {
                 tables.clear();
             }
-            tables.insert(key, (catalog.epoch, Instant::now()));
+            tables.insert(key, (catalog.planned, Instant::now()));
         }
         Ok(())
     }

@@ -12,8 +12,13 @@ use crate::{
     },
 };
 use parking_lot::Mutex;
-use shardline_meta_client::{ClusterStatus, IncarnationState, ProposeError, RejectionKind};
-use shardline_model::{change::Change, id::ProxyId};
+use shardline_meta_client::{
+    ClusterStatus, IncarnationState, LeaseStatus, ProposeError, RejectionKind,
+};
+use shardline_model::{
+    change::Change,
+    id::{Epoch, ProxyId},
+};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -128,7 +133,10 @@ impl Distributed {
         }
         match step {
             Next::Change(to) => self.change_guard(database, guard, to).await?,
-            Next::Wait(lagging) => return Err(Stuck::Hindered(leases.name(lagging, guard))),
+            Next::Wait(lagging) => {
+                let since = guard.map(|guard| guard.since).unwrap_or_default();
+                return Err(Stuck::Hindered(leases.name(lagging, since)));
+            }
             Next::Stay | Next::Count => {}
         }
         Ok(step)
@@ -199,31 +207,39 @@ pub(super) enum Stuck {
 
 /// What of a status the next step depends on.
 #[derive(Default)]
-struct Leases {
-    holders: Vec<Holder>,
-    unfenced: Option<Incarnation>,
+pub(super) struct Leases {
+    pub(super) holders: Vec<Holder>,
+    pub(super) unfenced: Option<Incarnation>,
     addresses: HashMap<ProxyId, String>,
 }
 
 impl Leases {
     fn of(status: ClusterStatus) -> Self {
+        Self::by(status, |lease| lease.acknowledged)
+    }
+
+    /// With the epochs by which proxies admit commits.
+    pub(super) fn admitting(status: ClusterStatus) -> Self {
+        Self::by(status, |lease| lease.admits_by)
+    }
+
+    fn by(status: ClusterStatus, epoch: impl Fn(&LeaseStatus) -> Option<Epoch>) -> Self {
         let ended = status.incarnations.iter().find(|one| one.state == IncarnationState::Ended);
         let unfenced = ended.map(|one| one.incarnation);
         let holders = status
             .leases
             .iter()
-            .map(|lease| Holder { proxy: lease.proxy, acknowledged: lease.acknowledged });
+            .map(|lease| Holder { proxy: lease.proxy, acknowledged: epoch(lease) });
         let holders = holders.collect();
         let addresses = status.leases.into_iter();
         let addresses = addresses.map(|lease| (lease.proxy, lease.registration.address));
         Leases { holders, unfenced, addresses: addresses.collect() }
     }
 
-    fn name(&self, lagging: Lagging, guard: Option<Guard>) -> Hindrance {
+    pub(super) fn name(&self, lagging: Lagging, since: Epoch) -> Hindrance {
         match lagging {
             Lagging::Proxy(proxy) => {
                 let address = self.addresses.get(&proxy).map(String::as_str).unwrap_or_default();
-                let since = guard.map(|guard| guard.since).unwrap_or_default();
                 format!("proxy {proxy} at {address} has not acknowledged {since} yet")
             }
             Lagging::Incarnation(incarnation) => format!(

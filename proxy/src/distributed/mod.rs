@@ -12,6 +12,9 @@ pub(crate) mod anchor;
 
 pub(crate) mod commit;
 pub(crate) mod guard;
+pub(crate) mod hold;
+
+pub(crate) mod barrier;
 
 mod fence;
 pub(crate) mod janitor;
@@ -41,9 +44,11 @@ use crate::{
     txn::{forget::Committed, xid::Incarnation},
 };
 use audit::follow::Findings;
+use barrier::Barriers;
 use control::Control;
 use forget::Ledgers;
 use guard::Raising;
+use hold::Holds;
 use resolve::Recovery;
 use settle::Settler;
 use setup::{Readiness, Setup, SetupError};
@@ -73,6 +78,10 @@ pub(crate) struct Distributed {
     pub(crate) setup: Arc<Setup>,
     /// Guards that sessions wait for.
     raising: Raising,
+    /// Who is held up by the catalog.
+    holds: Holds,
+    /// Who waits for a commit barrier.
+    barriers: Barriers,
     /// Names of commits, and forgetting them.
     pub(crate) ledgers: Arc<Ledgers>,
     /// What is left by others, and what cannot be undone.
@@ -100,6 +109,8 @@ impl Distributed {
             control,
             setup,
             raising,
+            holds: Holds::default(),
+            barriers: Barriers::default(),
             ledgers,
             recovery,
             background,

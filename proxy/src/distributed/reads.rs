@@ -29,7 +29,12 @@ pub(crate) struct Patience {
 impl Patience {
     /// From now on.
     pub(crate) fn new() -> Self {
-        Patience { until: Instant::now() + READ_PATIENCE, pause: PAUSE_MIN }
+        Self::until(Instant::now() + READ_PATIENCE)
+    }
+
+    /// Until this moment at the latest.
+    pub(crate) fn until(until: Instant) -> Self {
+        Patience { until, pause: PAUSE_MIN }
     }
 
     /// Pauses; false when the time is over.

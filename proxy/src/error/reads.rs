@@ -46,4 +46,40 @@ impl SqlError {
             ),
         )
     }
+
+    /// Whether it says that snapshots were torn.
+    pub fn is_torn_snapshots(&self) -> bool {
+        self.metric == "snapshots_torn"
+    }
+
+    /// A `strict` read gets no barrier.
+    pub fn no_barrier(hindrance: &str) -> Self {
+        Self::new(
+            number::LOCK_WAIT_TIMEOUT,
+            b"HY000",
+            "no_barrier",
+            RetryClass::Statement,
+            format!(
+                "Lock wait timeout exceeded: a strict read waits for a moment at which no proxy commits, \
+                 and there was none: {hindrance}; try again, or read with \
+                 shardline_read_consistency = atomic"
+            ),
+        )
+    }
+
+    /// A statement was held up for too long before anything of it was done.
+    pub fn held_up(by: &str) -> Self {
+        Self::new(
+            number::LOCK_WAIT_TIMEOUT,
+            b"HY000",
+            "held_up",
+            RetryClass::Statement,
+            format!("Lock wait timeout exceeded: the statement waits behind {by}; try again"),
+        )
+    }
+
+    /// A COMMIT was held up for too long.
+    pub fn commit_held_up(by: &str) -> Self {
+        Self::rolled_back("commit_held_up", &format!("COMMIT waits behind {by}"))
+    }
 }

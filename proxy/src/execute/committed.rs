@@ -49,7 +49,6 @@ impl Session {
     ) -> Result<(), Failure> {
         let run = SingleRun { held: true, ..run };
         let look = look(check);
-        let distributed = self.shared.distributed.clone();
         let (mut patience, mut lost_before) = (Patience::new(), false);
         loop {
             let mut connection = self.connection(run.shard).await?;
@@ -66,10 +65,12 @@ impl Session {
                     return Err(self.lost(run.shard, Access::READ, failure).await);
                 }
             };
-            let verdict = match &met {
-                Some(met) if met.is_empty() => ReadVerdict::Valid,
-                Some(met) => distributed.decided(met, &mut patience).await,
-                None => ReadVerdict::Reopen,
+            let verdict = match self.verdict(met.as_deref(), &mut patience).await {
+                Ok(verdict) => verdict,
+                Err(failure) => {
+                    connection.poison();
+                    return Err(failure);
+                }
             };
             if verdict == ReadVerdict::Valid {
                 let forwarded = self.forward_held(&mut connection, &run).await?;
@@ -80,7 +81,7 @@ impl Session {
                 connection.poison();
             }
             drop(connection);
-            if verdict == ReadVerdict::Wait || !patience.pause().await {
+            if verdict == ReadVerdict::Wait || !self.watched(patience.pause()).await? {
                 return Err(SqlError::read_undecided(&self.shard_name(run.shard)).into());
             }
         }
@@ -171,18 +172,14 @@ impl Session {
                 return Err(self.lost(shard, Access::READ, failure).await);
             }
         };
-        let distributed = self.shared.distributed.clone();
-        let verdict = match &met {
-            Some(met) if met.is_empty() => ReadVerdict::Valid,
-            Some(met) => distributed.decided(met, patience).await,
-            None => ReadVerdict::Reopen,
-        };
+        let verdict = self.verdict(met.as_deref(), patience).await;
         let stays = self.transaction.is_branch(shard);
-        if verdict == ReadVerdict::Valid || stays {
+        if matches!(verdict, Ok(ReadVerdict::Valid)) || stays {
             self.leave(connection, Access::READ, false).await?;
         } else {
             self.take_back(connection).await;
         }
+        let verdict = verdict?;
         let name = self.shard_name(shard);
         match verdict {
             ReadVerdict::Valid => Ok(true),
@@ -194,8 +191,25 @@ impl Session {
                 let _ = self.finish(finish).await;
                 Err(SqlError::read_undone(&name).into())
             }
-            ReadVerdict::Reopen if patience.pause().await => Ok(false),
-            ReadVerdict::Reopen => Err(SqlError::read_undecided(&name).into()),
+            ReadVerdict::Reopen => match self.watched(patience.pause()).await? {
+                true => Ok(false),
+                false => Err(SqlError::read_undecided(&name).into()),
+            },
+        }
+    }
+
+    /// What a snapshot is worth that shows the locks of these; None: of too many. Waits while they
+    /// are undecided, unless the statement is killed or the client goes away.
+    async fn verdict(
+        &mut self,
+        met: Option<&[Met]>,
+        patience: &mut Patience,
+    ) -> Result<ReadVerdict, Failure> {
+        let distributed = self.shared.distributed.clone();
+        match met {
+            Some([]) => Ok(ReadVerdict::Valid),
+            Some(met) => self.watched(distributed.decided(met, patience)).await,
+            None => Ok(ReadVerdict::Reopen),
         }
     }
 

@@ -8,4 +8,5 @@ pub(crate) mod relay;
 pub(crate) mod scatter;
 pub(crate) mod single;
 pub(crate) mod snapshots;
+mod strict;
 pub(crate) mod write;

@@ -1,5 +1,5 @@
 //! Snapshots of several shards that show no transaction over several shards in part
-//! (`shardline_read_consistency = atomic`). [`crate::txn::snapshots`] judges them; what is torn is
+//! (`shardline_read_consistency = atomic`, and `strict`). [`crate::txn::snapshots`] judges them; what is torn is
 //! opened anew.
 
 use super::committed::{roll_back, shown_rows};
@@ -57,7 +57,10 @@ impl Session {
             }
         }
         if opened.is_ok() {
-            opened = self.open_until_whole(&mut connections).await;
+            opened = match self.reads_strictly() {
+                true => self.open_behind_barrier(&mut connections).await,
+                false => self.open_until_whole(&mut connections, Patience::new()).await,
+            };
         }
         for connection in connections {
             match &opened {
@@ -71,12 +74,13 @@ impl Session {
         opened
     }
 
-    async fn open_until_whole(
+    pub(super) async fn open_until_whole(
         &mut self,
         connections: &mut [PooledConnection],
+        mut patience: Patience,
     ) -> Result<(), Failure> {
         let distributed = self.shared.distributed.clone();
-        let (mut patience, mut settled, mut attempts) = (Patience::new(), BTreeSet::new(), 0_u32);
+        let (mut settled, mut attempts) = (BTreeSet::new(), 0_u32);
         let mut before = self.look_around(connections, Moment::Before).await?;
         loop {
             let now = self.look_around(connections, Moment::InSnapshot).await?;
@@ -85,11 +89,11 @@ impl Session {
             if judgement.ask.is_empty() && !judgement.torn {
                 return Ok(());
             }
-            let (committed, all) = distributed.committed(&judgement.ask).await;
+            let (committed, all) = self.watched(distributed.committed(&judgement.ask)).await?;
             if all && !judgement.torn {
                 return Ok(());
             }
-            if !patience.pause().await {
+            if !self.watched(patience.pause()).await? {
                 return Err(SqlError::snapshots_torn(attempts).into());
             }
             // What these snapshots show was shown before the next are opened.

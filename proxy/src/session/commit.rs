@@ -30,6 +30,12 @@ use std::{sync::Arc, time::Instant};
 impl Session {
     /// Commits on the branches what is to be committed; see [`Session::finish`].
     pub(super) async fn commit(&mut self, finish: Finish, written: Written) -> Result<(), Failure> {
+        if !finish.writers.is_empty()
+            && let Err(failure) = self.admit_commit().await
+        {
+            self.roll_back(&finish).await;
+            return Err(failure);
+        }
         match finish.writers.as_slice() {
             [] | [_] => self.commit_plainly(&finish, &written).await,
             [_, _, ..] => self.commit_everywhere(finish, written).await,

@@ -1,6 +1,7 @@
 //! One client's session: the command loop, and all state that a single server would keep
 //! for the connection. One task owns the client's socket and the backend connections.
 
+mod admit;
 pub(crate) mod answer;
 pub(crate) mod branches;
 pub(crate) mod client;

@@ -82,6 +82,16 @@ pub(super) struct Noted {
     pub(super) reading: Option<Box<Reading>>,
 }
 
+impl Unplanned {
+    /// Whether it may be a statement that writes.
+    pub(super) fn may_write(&self) -> bool {
+        match self {
+            Unplanned::Refused(_) | Unplanned::SnapshotTooOld => false,
+            Unplanned::NeedsIds { .. } | Unplanned::Held(_) => true,
+        }
+    }
+}
+
 /// Why there is no plan.
 pub(super) enum Unplanned {
     /// The client is told.
@@ -126,11 +136,16 @@ impl Session {
     pub(super) async fn statement(
         &mut self,
         statement: Statement<'_>,
-        known: Option<&mut Option<Known>>,
+        mut known: Option<&mut Option<Known>>,
         now: Instant,
     ) -> Result<(), Failure> {
         self.shared.check_lease(now)?;
-        let planned = self.planned(&statement, known);
+        let mut planned = self.planned(&statement, known.as_deref_mut());
+        if self.is_held(&planned) {
+            drop(planned);
+            Box::pin(self.until_admitted()).await?;
+            planned = self.planned(&statement, known);
+        }
         if self.transaction.is_transactional() && planned.runs_on_shards() {
             self.count_statement(now);
         }
@@ -323,12 +338,12 @@ impl Session {
         let template;
         let (template, literals) = match known {
             Some(slot) => {
-                let current = slot.take().filter(|known| known.holds(&view, catalog.epoch));
+                let current = slot.take().filter(|known| known.holds(&view, catalog.planned));
                 let known = match current {
                     Some(known) => known,
                     None => {
                         let template = prepare().map_err(refused)?;
-                        Known::new(&view, catalog.epoch, template, &self.scratch)
+                        Known::new(&view, catalog.planned, template, &self.scratch)
                     }
                 };
                 let known = slot.insert(known);

@@ -65,21 +65,28 @@ impl Session {
         let guarded = reads && is_guarded(input.catalog, template.touched_databases());
         let transactional = self.transaction.is_transactional();
         match self.settings.read_consistency {
-            ReadConsistency::Atomic if transactional => match self.transaction.has_snapshots() {
-                true => Reading::Plain,
-                false => Reading::Open,
-            },
-            ReadConsistency::Atomic if guarded && !one_shard => Reading::Whole,
-            // All that one shard shows of a transaction it shows at once.
-            ReadConsistency::Atomic | ReadConsistency::Committed if guarded => {
-                Reading::Checked(template.touches(input))
-            }
-            ReadConsistency::Atomic | ReadConsistency::Committed | ReadConsistency::Local => {
-                match transactional && !self.transaction.is_begun() {
-                    true => Reading::Begin,
-                    false => Reading::Plain,
+            ReadConsistency::Atomic | ReadConsistency::Strict if transactional => {
+                match self.transaction.has_snapshots() {
+                    true => Reading::Plain,
+                    false => Reading::Open,
                 }
             }
+            ReadConsistency::Atomic if guarded && !one_shard => Reading::Whole,
+            // Transactions on one shard each have an order too.
+            ReadConsistency::Strict if reads && !one_shard => Reading::Whole,
+            // All that one shard shows of a transaction it shows at once.
+            ReadConsistency::Strict | ReadConsistency::Atomic | ReadConsistency::Committed
+                if guarded =>
+            {
+                Reading::Checked(template.touches(input))
+            }
+            ReadConsistency::Strict
+            | ReadConsistency::Atomic
+            | ReadConsistency::Committed
+            | ReadConsistency::Local => match transactional && !self.transaction.is_begun() {
+                true => Reading::Begin,
+                false => Reading::Plain,
+            },
         }
     }
 
@@ -229,10 +236,16 @@ impl Session {
         }
     }
 
-    /// START TRANSACTION WITH CONSISTENT SNAPSHOT: at the level `atomic` there is one now.
+    /// Whether its snapshots are opened behind a barrier.
+    pub(crate) fn reads_strictly(&self) -> bool {
+        self.settings.read_consistency == ReadConsistency::Strict
+    }
+
+    /// START TRANSACTION WITH CONSISTENT SNAPSHOT: from the level `atomic` on there is one now.
     pub(super) async fn begin_snapshots(&mut self) -> Result<(), Failure> {
-        if self.settings.read_consistency != ReadConsistency::Atomic {
-            return Ok(());
+        match self.settings.read_consistency {
+            ReadConsistency::Atomic | ReadConsistency::Strict => {}
+            ReadConsistency::Local | ReadConsistency::Committed => return Ok(()),
         }
         let catalog = self.catalog();
         let shards: Vec<ShardId> = catalog.shards.keys().copied().collect();

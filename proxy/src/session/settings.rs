@@ -20,6 +20,8 @@ pub(crate) enum ReadConsistency {
     Committed,
     /// Nothing in part.
     Atomic,
+    /// All of one moment, at which no commit is admitted anywhere.
+    Strict,
 }
 
 impl ReadConsistency {
@@ -29,6 +31,7 @@ impl ReadConsistency {
             ReadConsistency::Local => "local",
             ReadConsistency::Committed => "committed",
             ReadConsistency::Atomic => "atomic",
+            ReadConsistency::Strict => "strict",
         }
     }
 
@@ -38,12 +41,7 @@ impl ReadConsistency {
             "local" | "default" => Ok(ReadConsistency::Local),
             "committed" => Ok(ReadConsistency::Committed),
             "atomic" => Ok(ReadConsistency::Atomic),
-            "strict" => Err(SqlError::not_supported(
-                "shardline_read_consistency = strict holds up the commits of all proxies, which \
-                 this version cannot do",
-                "use atomic, which differs in one point: of transactions on one shard each, a \
-                 later one may be seen without an earlier one",
-            )),
+            "strict" => Ok(ReadConsistency::Strict),
             _ => Err(SqlError::wrong_value(name, value)),
         }
     }
@@ -155,9 +153,11 @@ mod tests {
         let name = "shardline_read_consistency";
         settings.set(name, "'ATOMIC'").unwrap();
         assert_eq!(settings.read_consistency, ReadConsistency::Atomic);
+        settings.set(name, "strict").unwrap();
+        assert_eq!(settings.read_consistency, ReadConsistency::Strict);
         settings.set(name, "committed").unwrap();
         assert_eq!(settings.read_consistency, ReadConsistency::Committed);
-        for (value, number) in [("serial", 1231), ("1", 1231), ("strict", 1235)] {
+        for (value, number) in [("serial", 1231), ("1", 1231)] {
             assert_eq!(settings.set(name, value).unwrap_err().number, number, "{value}");
         }
         assert_eq!(settings.read_consistency, ReadConsistency::Committed);

@@ -82,7 +82,7 @@ pub fn next(seen: &Observation<'_>, rules: Rules) -> Next {
     match guard.state {
         GuardState::Off => Next::Stay,
         // Also for nobody: Off comes only after On, since locks may be there already.
-        GuardState::Raising => match lagging(seen, guard.since) {
+        GuardState::Raising => match lagging(seen.holders, seen.unfenced, guard.since) {
             Some(lagging) if rules.keeps(Rule::GuardAfterAcknowledgement) => Next::Wait(lagging),
             Some(_) | None => Next::Change(GuardState::On),
         },
@@ -90,20 +90,26 @@ pub fn next(seen: &Observation<'_>, rules: Rules) -> Next {
         GuardState::On => Next::Stay,
         // Writers check still, so going back is always right.
         GuardState::Lowering if seen.wanted => Next::Change(GuardState::On),
-        GuardState::Lowering => match (lagging(seen, guard.since), seen.left) {
-            (Some(lagging), _) => Next::Wait(lagging),
-            (None, None) => Next::Count,
-            (None, Some(0)) => Next::Change(GuardState::Off),
-            (None, Some(_)) => Next::Change(GuardState::On),
-        },
+        GuardState::Lowering => {
+            match (lagging(seen.holders, seen.unfenced, guard.since), seen.left) {
+                (Some(lagging), _) => Next::Wait(lagging),
+                (None, None) => Next::Count,
+                (None, Some(0)) => Next::Change(GuardState::Off),
+                (None, Some(_)) => Next::Change(GuardState::On),
+            }
+        }
     }
 }
 
 /// Who may still go by what was before `since`.
-fn lagging(seen: &Observation<'_>, since: Epoch) -> Option<Lagging> {
+pub(super) fn lagging(
+    holders: &[Holder],
+    unfenced: Option<Incarnation>,
+    since: Epoch,
+) -> Option<Lagging> {
     let behind = |holder: &&Holder| holder.acknowledged.is_none_or(|epoch| epoch < since);
-    let holder = seen.holders.iter().find(behind).map(|holder| Lagging::Proxy(holder.proxy));
-    holder.or(seen.unfenced.map(Lagging::Incarnation))
+    let holder = holders.iter().find(behind).map(|holder| Lagging::Proxy(holder.proxy));
+    holder.or(unfenced.map(Lagging::Incarnation))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! | [`fencing`], [`sweep`] | a dead incarnation | the janitor |
 //! | [`snapshots`] | whether snapshots of several shards show it whole | an `atomic` read |
 //! | [`guard`] | whether writers check | a proxy that wants it moved; the janitor |
+//! | [`barrier`] | the moment of a `strict` read | who reads, and who waits |
 //! | [`sql`] | tables and packets | their drivers |
 //!
 //! # What a driver must see to
@@ -74,6 +75,8 @@ pub mod fencing;
 pub mod sweep;
 
 pub mod guard;
+
+pub mod barrier;
 
 pub mod snapshots;
 

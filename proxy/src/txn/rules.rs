@@ -19,6 +19,10 @@ pub enum Rule {
     SweepAfterFencing,
     /// A guard is on only after every proxy has acknowledged it or is fenced.
     GuardAfterAcknowledgement,
+    /// Snapshots are opened only after every proxy admits commits by the barrier or is fenced.
+    BarrierBeforeSnapshots,
+    /// What was opened counts only if the barrier could be ended: it was there to the end.
+    BarrierStoodToTheEnd,
 }
 
 /// The rules that are kept: all of them.

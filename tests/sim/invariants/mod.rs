@@ -6,6 +6,7 @@ pub(crate) mod committed_everywhere;
 pub(crate) mod decision_is_final;
 pub(crate) mod locked_is_untouched;
 pub(crate) mod money;
+pub(crate) mod strict;
 pub(crate) mod tombstones;
 pub(crate) mod undecided;
 pub(crate) mod undecided_is_locked;

@@ -326,3 +326,25 @@ fn refusals_say_what_to_do() {
     });
     assert!(text(retype).contains("keep its type"));
 }
+
+#[test]
+fn one_barrier_stands_and_is_ended_by_who_knows_it() {
+    let mut catalog = catalog();
+    let planned = catalog.planned;
+    let raise = Change::RaiseBarrier { by: Incarnation(2) };
+    let since = catalog.apply(&raise).unwrap().epoch;
+    let barrier = Barrier { by: Incarnation(2), since };
+    assert_eq!(catalog.barrier, Some(barrier));
+    let moved = |now| Err(ChangeError::BarrierMoved { now });
+    assert_eq!(catalog.apply(&raise), moved(Some(barrier)));
+    let another = Change::EndBarrier { since: Epoch(since.0 - 1) };
+    assert_eq!(catalog.apply(&another), moved(Some(barrier)));
+    let end = Change::EndBarrier { since };
+    catalog.apply(&end).unwrap();
+    assert_eq!((catalog.barrier, catalog.planned), (None, planned), "plans stay good");
+    assert_eq!(catalog.apply(&end), moved(None));
+    let next = catalog.apply(&raise).unwrap().epoch;
+    assert_eq!(catalog.apply(&end), moved(Some(Barrier { by: Incarnation(2), since: next })));
+    let epoch = catalog.apply(&create_database("another")).unwrap().epoch;
+    assert_eq!(catalog.planned, epoch);
+}

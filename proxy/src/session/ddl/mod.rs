@@ -34,8 +34,7 @@ impl Session {
     pub(super) async fn ddl(&mut self, ddl: &Ddl, position: Position) -> Result<(), Failure> {
         self.commit_implicitly().await?;
         let shared = self.shared.clone();
-        let _alone = shared.schema_change.lock().await;
-        let catalog = self.catalog();
+        let (_alone, catalog) = self.begin_schema_change(&shared).await?;
         check_rests(&catalog, &ddl.kind)?;
         match &ddl.kind {
             DdlKind::CreateDatabase { name, if_not_exists } => {
