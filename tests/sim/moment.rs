@@ -300,7 +300,9 @@ impl World {
         };
         self.message().await;
         let Known { epoch, barrier, .. } = known;
-        let seen = Observation { epoch, barrier, holders: &holders, unfenced };
+        // Sometimes nothing was in vain.
+        let in_vain = if self.engine.per_mille(500) { epoch } else { Epoch::default() };
+        let seen = Observation { in_vain, barrier, holders: &holders, unfenced };
         Some(next(&seen, mine, self.rules))
     }
 

@@ -25,7 +25,7 @@ use tokio::{
 /// A renewal is tried this often within the lease's time.
 const RENEWALS_PER_TTL: u32 = 5;
 /// The shortest time between renewals that carry acknowledgements.
-const ACKNOWLEDGE_PAUSE: Duration = Duration::from_millis(20);
+const ACKNOWLEDGE_PAUSE: Duration = Duration::from_millis(5);
 /// The longest wait for the service when a lease is given back.
 const END_LIMIT: Duration = Duration::from_secs(2);
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     fault,
     txn::{
-        barrier::{CLOSE_WITHIN, Next, OPEN_WITHIN, Observation, REST, counts, next},
+        barrier::{CLOSE_WITHIN, Next, OPEN_WITHIN, OWN_REST, Observation, REST, counts, next},
         rules::Rules,
     },
 };
@@ -55,6 +55,8 @@ struct Queue {
     served: bool,
     /// What keeps the first of them waiting.
     hindrance: String,
+    /// When a barrier was last ended since not all followed it.
+    in_vain: Epoch,
 }
 
 /// A barrier stands and holds up the commits of all proxies, or did so a moment ago.
@@ -131,13 +133,15 @@ impl Distributed {
                 self.barriers.0.lock().waiting.clear();
                 return;
             }
-            tokio::time::sleep(REST).await;
         }
     }
 
     /// One barrier for all who wait for it before it is asked for.
     async fn serve_turn(&self) {
-        let Some((since, turns)) = self.raise_barrier().await else { return };
+        let Some((since, turns)) = self.raise_barrier().await else {
+            tokio::time::sleep(PAUSE_MIN).await;
+            return;
+        };
         // Faults here are crashes and pauses.
         let _ = fault::point("barrier.after_raise", ShardId(0)).await;
         let closed = tokio::time::timeout(CLOSE_WITHIN, self.closed(since)).await;
@@ -145,6 +149,7 @@ impl Distributed {
             // Their turn is still to come.
             self.put_back(turns);
             self.end_barrier(since).await;
+            self.barriers.0.lock().in_vain = self.meta.catalog().epoch;
             return;
         }
         let until = Instant::now() + OPEN_WITHIN;
@@ -162,12 +167,15 @@ impl Distributed {
         *window.ending.lock() = true;
         let _ = fault::point("barrier.before_end", ShardId(0)).await;
         tell.send_replace(Some(self.end_barrier(since).await));
+        tokio::time::sleep(OWN_REST).await;
     }
 
     /// Waits until none stands and all proxies follow the catalog, then asks for one: its epoch,
     /// and who shares it. None: look again.
     async fn raise_barrier(&self) -> Option<(Epoch, Vec<oneshot::Sender<Turn>>)> {
+        let stood = self.meta.catalog().barrier.is_some();
         match self.wait_while(barrier).await {
+            Ok(()) if stood => tokio::time::sleep(REST).await,
             Ok(()) => {}
             Err(HeldTooLong::Still | HeldTooLong::TooMany) => {
                 self.hindered("the barrier of another proxy, which does not end".to_owned());
@@ -225,6 +233,7 @@ impl Distributed {
         let catalog = self.meta.catalog();
         let (epoch, standing) = (catalog.epoch, catalog.barrier);
         drop(catalog);
+        let in_vain = self.barriers.0.lock().in_vain;
         let needed = mine.unwrap_or(epoch);
         let status = self.meta.cluster_status().await.map_err(|error| error.to_string())?;
         // What is not confirmed may miss a lease that was given since.
@@ -233,13 +242,13 @@ impl Distributed {
         }
         let leases = Leases::admitting(status);
         let seen = Observation {
-            epoch,
+            in_vain,
             barrier: standing,
             holders: &leases.holders,
             unfenced: leases.unfenced,
         };
         match next(&seen, mine, Rules::default()) {
-            Next::Wait(lagging) => Err(leases.name(lagging, needed)),
+            Next::Wait(lagging) => Err(leases.name(lagging, mine.unwrap_or(in_vain))),
             step => Ok(step),
         }
     }

@@ -27,15 +27,17 @@ pub const HELD_MAX: Duration = Duration::from_secs(3);
 pub const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 /// How long snapshots may take to be opened behind it.
 pub const OPEN_WITHIN: Duration = Duration::from_millis(250);
-/// How long none is asked for after one was there, so that what it held up goes on.
-pub const REST: Duration = Duration::from_millis(20);
+/// How long nobody asks for one after one was there, so that what it held up goes on.
+pub const REST: Duration = Duration::from_millis(10);
+/// The same for whoever asked for that one: others come first.
+pub const OWN_REST: Duration = Duration::from_millis(20);
 
-/// What is so. The barrier was read first, the rest later, and the metadata service had `epoch` by
+/// What is so. The barrier was read first, the rest later, and the metadata service had its epoch by
 /// then: a lease that is missing here has begun after it, with a catalog that is no older.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// The catalog's epoch.
-    pub epoch: Epoch,
+    /// The last epoch at which somebody did not follow a barrier of this asker; 0 if all did.
+    pub in_vain: Epoch,
     /// What stands in it.
     pub barrier: Option<Barrier>,
     /// Every live lease, with the epoch by which its proxy admits commits.
@@ -65,8 +67,8 @@ pub fn next(seen: &Observation<'_>, mine: Option<Epoch>, rules: Rules) -> Next {
     let lagging = |since| lagging(seen.holders, seen.unfenced, since);
     match (mine, seen.barrier) {
         (None, Some(_)) => Next::Queue,
-        // Who has not followed the catalog so far would not follow it now either.
-        (None, None) => lagging(seen.epoch).map_or(Next::Raise, Next::Wait),
+        // Who has not got past that would not follow another one either.
+        (None, None) => lagging(seen.in_vain).map_or(Next::Raise, Next::Wait),
         (Some(mine), Some(Barrier { since, .. })) if since == mine => match lagging(mine) {
             Some(lagging) if rules.keeps(Rule::BarrierBeforeSnapshots) => Next::Wait(lagging),
             Some(_) | None => Next::Open,
@@ -121,7 +123,7 @@ mod tests {
         mine: Option<u64>,
         expected: Next,
     ) {
-        let seen = Observation { epoch: Epoch(8), barrier, holders, unfenced };
+        let seen = Observation { in_vain: Epoch(8), barrier, holders, unfenced };
         assert_eq!(next(&seen, mine.map(Epoch), Rules::default()), expected, "{seen:?}");
     }
 
