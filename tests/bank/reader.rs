@@ -1,4 +1,4 @@
-//! A client that reads the whole bank at the level `atomic`, again and again: the money is all there in
+//! A client that reads the whole bank at the levels `atomic` and `strict`, again and again: the money is all there in
 //! each read, and a trio goes round together.
 
 use crate::{
@@ -19,14 +19,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Reads until told to stop; how many reads were answered.
 pub(crate) async fn read(proxies: Vec<Opts>, mut random: Random, stop: Shutdown) -> Result<u64> {
     let total = (BALANCE * (TRIOS * SHARDS) as i64).to_string();
-    let (mut reads, mut turn) = (0, 0);
+    let (mut reads, mut turn, mut level) = (0, 0, "");
     let mut connection: Option<Conn> = None;
     while !stop.is_triggered() {
         tokio::time::sleep(PAUSE).await;
         let Some(open) = &mut connection else {
             let proxy = proxies[turn % proxies.len()].clone();
             turn += 1;
-            let opened = tokio::time::timeout(PATIENCE, open_atomic(proxy)).await;
+            level = if random.per_mille(500) { "atomic" } else { "strict" };
+            let opened = tokio::time::timeout(PATIENCE, open_at(proxy, level)).await;
             connection = opened.ok().and_then(Result::ok);
             continue;
         };
@@ -48,13 +49,13 @@ pub(crate) async fn read(proxies: Vec<Opts>, mut random: Random, stop: Shutdown)
         let [one, other] = row else { anyhow::bail!("{statement}: {rows:?}") };
         let count = (TRIOS * SHARDS).to_string();
         let fine = if is_money { *one == total && *other == count } else { one == other };
-        ensure!(fine, "{statement} at the level atomic: {rows:?}");
+        ensure!(fine, "{statement} at the level {level}: {rows:?}");
     }
     Ok(reads)
 }
 
-async fn open_atomic(proxy: Opts) -> Result<Conn> {
+async fn open_at(proxy: Opts, level: &str) -> Result<Conn> {
     let mut connection = Conn::new(proxy).await?;
-    connection.query_drop("SET SESSION shardline_read_consistency = atomic").await?;
+    connection.query_drop(format!("SET SESSION shardline_read_consistency = {level}")).await?;
     Ok(connection)
 }

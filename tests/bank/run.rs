@@ -248,8 +248,8 @@ impl Day {
         for reader in self.readers.drain(..) {
             reads += reader.await.context("a reader panicked")??;
         }
-        ensure!(reads > 0, "nothing was read at the level atomic");
-        println!("{reads} atomic reads");
+        ensure!(reads > 0, "nothing was read at the levels atomic and strict");
+        println!("{reads} atomic and strict reads");
         (&mut self.watch).await.context("the watch panicked")?;
         let times = self.uptime.times();
         let worst: Vec<_> = times.iter().rev().take(3).collect();

@@ -20,7 +20,8 @@ const OUTCOME_UNKNOWN: u16 = 1180;
 
 pub(crate) struct Client {
     options: OptsBuilder,
-    isolation: &'static str,
+    /// The isolation level, and that of reads.
+    levels: (&'static str, &'static str),
     history: Arc<History>,
     random: Random,
 }
@@ -28,11 +29,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(
         options: OptsBuilder,
-        isolation: &'static str,
+        levels: (&'static str, &'static str),
         history: Arc<History>,
         random: Random,
     ) -> Self {
-        Self { options, isolation, history, random }
+        Self { options, levels, history, random }
     }
 
     /// Until there have been enough transactions.
@@ -62,8 +63,10 @@ impl Client {
         loop {
             let attempt = async {
                 let mut session = Conn::new(self.options.clone()).await?;
-                let level = format!("SET SESSION TRANSACTION ISOLATION LEVEL {}", self.isolation);
+                let (isolation, reads) = self.levels;
+                let level = format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}");
                 session.query_drop(level).await?;
+                session.query_drop(format!("SET shardline_read_consistency = {reads}")).await?;
                 Ok::<_, Error>(session)
             };
             match attempt.await {

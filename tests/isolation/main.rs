@@ -37,6 +37,8 @@ const FROZEN_MS: std::ops::Range<u64> = 500..2_500;
 /// What is run, and what it must not show.
 struct Level {
     isolation: &'static str,
+    /// `shardline_read_consistency`.
+    reads: &'static str,
     /// The weakest model that the history must satisfy.
     model: &'static str,
     /// What else it must not show.
@@ -44,14 +46,25 @@ struct Level {
 }
 
 /// Everything at once.
-const SERIALIZABLE: Level = Level { isolation: "SERIALIZABLE", model: "serializable", never: &[] };
+const SERIALIZABLE: Level =
+    Level { isolation: "SERIALIZABLE", reads: "local", model: "serializable", never: &[] };
 /// Between shards a reader may see one part of a transaction before another, and what is taken
 /// back a moment later; but no order of writes goes in a circle, and no write stands on what was
 /// taken back.
 const REPEATABLE_READ: Level = Level {
     isolation: "REPEATABLE READ",
+    reads: "local",
     model: "read-uncommitted",
     never: &["G1b", "G1c", "dirty-update"],
+};
+
+/// Each transaction reads from one moment, and nothing that is taken back; what it writes stands on
+/// newer rows, as on one server.
+const STRICT: Level = Level {
+    isolation: "REPEATABLE READ",
+    reads: "strict",
+    model: "read-committed",
+    never: &["G1a", "G1b", "G1c", "dirty-update"],
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +75,11 @@ async fn serializable_is_serializable_over_shards() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn repeatable_read_shows_no_more_than_it_says() -> Result<()> {
     run(&REPEATABLE_READ, 2).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_reads_show_nothing_that_is_taken_back() -> Result<()> {
+    run(&STRICT, 3).await
 }
 
 #[test]
@@ -118,7 +136,7 @@ async fn run(level: &Level, seed: u64) -> Result<()> {
     for number in 0..CLIENTS {
         let options = cluster.options(number as usize % 2);
         let random = Random::new(seed << 8 | number);
-        let client = Client::new(options, level.isolation, history.clone(), random);
+        let client = Client::new(options, (level.isolation, level.reads), history.clone(), random);
         clients.push(tokio::spawn(client.run(number)));
     }
     let over = Arc::new(AtomicBool::new(false));
@@ -136,7 +154,7 @@ async fn run(level: &Level, seed: u64) -> Result<()> {
     waiting.await.context("the wait for the clients")??;
 
     let counts = history.counts();
-    println!("{}: {counts:?}", level.isolation);
+    println!("{}, {}: {counts:?}", level.isolation, level.reads);
     ensure!(counts.committed > history.wanted() / 4, "too little was committed: {counts:?}");
     let report = judge(&history, level)?;
     println!("seen: {:?}", report.anomaly_types);

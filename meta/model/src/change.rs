@@ -410,6 +410,7 @@ pub enum ChangeError {
         table: String,
         /// Who moves it.
         job: JobId,
+    },
     /// A barrier stands already, or the one that was to be ended does not any more.
     #[error("the commit barrier is {} by now", shown_barrier(*.now))]
     BarrierMoved {
@@ -481,6 +482,8 @@ fn shown(guard: Option<Guard>) -> String {
 
 fn shown_move(now: Option<(MoveState, Epoch)>) -> String {
     now.map_or_else(|| "gone".to_owned(), |(state, since)| format!("{state} since {since}"))
+}
+
 fn shown_barrier(barrier: Option<Barrier>) -> String {
     barrier.map_or_else(|| "gone".to_owned(), |barrier| barrier.to_string())
 }
