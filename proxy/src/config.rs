@@ -22,6 +22,43 @@ pub struct ProxyConfig {
     pub workers: usize,
     /// How long a drain waits for open transactions.
     pub drain_timeout: Duration,
+    /// What reads of sessions see that have not set it.
+    pub read_consistency: ReadConsistency,
+    /// Whether binlogs are read to prove that transactions over several shards are whole.
+    pub auditor: bool,
+}
+
+/// What a session's reads see of transactions over several shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadConsistency {
+    /// Each shard's own isolation.
+    #[default]
+    Local,
+    /// Nothing that is not decided.
+    Committed,
+    /// Nothing in part.
+    Atomic,
+    /// All of one moment, at which no commit is admitted anywhere.
+    Strict,
+}
+
+impl ReadConsistency {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReadConsistency::Local => "local",
+            ReadConsistency::Committed => "committed",
+            ReadConsistency::Atomic => "atomic",
+            ReadConsistency::Strict => "strict",
+        }
+    }
+
+    /// The level of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        use ReadConsistency::{Atomic, Committed, Local, Strict};
+        let all = [Local, Committed, Atomic, Strict];
+        all.into_iter().find(|level| level.name().eq_ignore_ascii_case(name))
+    }
 }
 
 /// TLS towards clients.
@@ -120,6 +157,8 @@ impl ProxyConfig {
             limits: Limits::default(),
             workers: usual_workers(),
             drain_timeout: Duration::from_secs(8),
+            read_consistency: ReadConsistency::default(),
+            auditor: true,
         }
     }
 }

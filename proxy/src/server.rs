@@ -248,8 +248,10 @@ impl Proxy {
         background.spawn("janitor", Policy::Essential, janitor::run(shared.clone(), stop.clone()));
         let deadlocks = deadlock::watch::run(shared.clone(), stop.clone());
         background.spawn("deadlocks", Policy::Essential, deadlocks);
-        let auditor = audit::follow::run(shared.clone(), stop.clone());
-        background.spawn("auditor", Policy::Essential, auditor);
+        if shared.config.auditor {
+            let auditor = audit::follow::run(shared.clone(), stop.clone());
+            background.spawn("auditor", Policy::Essential, auditor);
+        }
         background.spawn("holds", Policy::Essential, holds::run(shared.clone(), stop.clone()));
         let warm = shared.clone();
         background.spawn("set shards up", Policy::Isolated, async move {

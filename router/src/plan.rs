@@ -411,6 +411,8 @@ pub enum SessionStatement {
     ShowProcesslist { full: bool },
     /// `SHOW [GLOBAL | SESSION] STATUS [LIKE ..]`.
     ShowStatus { like: Option<String> },
+    /// `SHOW [GLOBAL | SESSION] VARIABLES LIKE 'shard..'`: Shardline's own.
+    ShowVariables { global: bool, like: String },
     /// `SHOW SHARDS`.
     ShowShards,
     /// `SHOW TRANSACTIONS`: those over several shards that are not done with.

@@ -76,7 +76,7 @@ fn proxy_config(arguments: &ProxyArguments) -> Result<ProxyConfig, Failure> {
     }
     if let Some(path) = &arguments.config {
         let file = config::load(path, |name| env::var(name).ok())?;
-        nodes::apply_limits(&mut config.limits, &file.limits);
+        nodes::apply(&mut config, &file);
     }
     Ok(config)
 }

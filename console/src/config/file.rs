@@ -33,6 +33,9 @@ pub struct ClusterFile {
     /// Limits of every proxy.
     #[serde(default)]
     pub limits: Limits,
+    /// How every proxy works.
+    #[serde(default)]
+    pub settings: SettingsSpec,
 }
 
 fn default_name() -> String {
@@ -231,6 +234,30 @@ pub struct Limits {
     pub checkout_timeout_ms: Option<u64>,
     /// Largest packet taken from a client, in bytes.
     pub packet_bytes_max: Option<usize>,
+}
+
+/// How every proxy works. What is absent has the proxy's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsSpec {
+    /// `shardline_read_consistency` of new sessions.
+    pub read_consistency: Option<ReadLevel>,
+    /// Whether binlogs are read to prove that transactions over several shards are whole.
+    pub auditor: Option<bool>,
+}
+
+/// A level of reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadLevel {
+    /// Each shard's own isolation.
+    Local,
+    /// Nothing that is not decided.
+    Committed,
+    /// Nothing in part.
+    Atomic,
+    /// All of one moment.
+    Strict,
 }
 
 impl ClusterFile {

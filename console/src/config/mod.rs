@@ -6,7 +6,10 @@ pub mod environment;
 pub mod file;
 pub mod seed;
 
-pub use file::{ClusterFile, DatabaseSpec, Limits, LocalSpec, ShardsSpec, TableSpec, UserSpec};
+pub use file::{
+    ClusterFile, DatabaseSpec, Limits, LocalSpec, ReadLevel, SettingsSpec, ShardsSpec, TableSpec,
+    UserSpec,
+};
 pub use seed::Seed;
 
 use std::path::{Path, PathBuf};

@@ -196,7 +196,7 @@ impl Cluster {
         config.tls = ClientTls::Files { certificate: paths.certificate, key: paths.key };
         config.server_version = server_version(&self.programs);
         if let Some(file) = &self.file {
-            nodes::apply_limits(&mut config.limits, &file.limits);
+            nodes::apply(&mut config, file);
         }
         let parts = running.proxy.insert(Parts::new("proxy"));
         nodes::start_proxy(parts, config, meta, data).await

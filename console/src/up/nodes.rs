@@ -2,11 +2,14 @@
 //! process and that `shardline meta` and `shardline proxy` run alone.
 
 use super::admin::{self, Readiness};
-use crate::exit::{Failure, Reason, chain};
+use crate::{
+    config::{ClusterFile, ReadLevel, SettingsSpec},
+    exit::{Failure, Reason, chain},
+};
 use parking_lot::Mutex;
 use shardline_base::{Policy, Shutdown, Tasks, Telemetry};
 use shardline_meta_client::MetaClient;
-use shardline_proxy::config::ProxyConfig;
+use shardline_proxy::config::{ProxyConfig, ReadConsistency};
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
@@ -152,8 +155,22 @@ pub async fn start_proxy(
     Ok(())
 }
 
-/// Puts the limits of a cluster file in place of the defaults.
-pub fn apply_limits(limits: &mut shardline_proxy::config::Limits, wanted: &crate::config::Limits) {
+/// Puts the limits and settings of a cluster file in place of the defaults.
+pub fn apply(config: &mut ProxyConfig, file: &ClusterFile) {
+    apply_limits(&mut config.limits, &file.limits);
+    let SettingsSpec { read_consistency, auditor } = file.settings;
+    config.auditor = auditor.unwrap_or(config.auditor);
+    if let Some(level) = read_consistency {
+        config.read_consistency = match level {
+            ReadLevel::Local => ReadConsistency::Local,
+            ReadLevel::Committed => ReadConsistency::Committed,
+            ReadLevel::Atomic => ReadConsistency::Atomic,
+            ReadLevel::Strict => ReadConsistency::Strict,
+        };
+    }
+}
+
+fn apply_limits(limits: &mut shardline_proxy::config::Limits, wanted: &crate::config::Limits) {
     let set = |target: &mut usize, wanted: Option<usize>| *target = wanted.unwrap_or(*target);
     set(&mut limits.client_connections_max, wanted.sessions_max);
     set(&mut limits.backend_connections_max, wanted.shard_connections_max);

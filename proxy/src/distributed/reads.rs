@@ -95,6 +95,14 @@ impl Distributed {
         (committed.map(|((xid, _), _)| *xid).collect(), all)
     }
 
+    /// Which of these are aborted by now.
+    pub(crate) async fn aborted(&self, asked: &[&(Xid, ShardId)]) -> Vec<Xid> {
+        let asked: Vec<_> = asked.iter().map(|one| **one).collect();
+        let standings = self.standings(&asked).await.into_iter();
+        let aborted = standings.zip(&asked).filter(|(one, _)| *one == Some(Standing::Aborted));
+        aborted.map(|(_, (xid, _))| *xid).collect()
+    }
+
     /// How transactions stand by their anchors, in this order; None where one does not answer.
     async fn standings(&self, asked: &[(Xid, ShardId)]) -> Vec<Option<Standing>> {
         let mut by_anchor: BTreeMap<ShardId, Vec<Xid>> = BTreeMap::new();

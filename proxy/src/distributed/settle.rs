@@ -314,6 +314,7 @@ impl Settler {
         };
         match self.carry_out(xid, shard, choice, &mut held).await {
             Ok(done) => {
+                held.connection.query(&sql::note_resolved(xid)).await?;
                 self.end(xid, shard, held).await?;
                 tracing::warn!(%xid, %shard, ?choice, ?done, "a stuck branch was resolved");
                 Ok(done)

@@ -172,6 +172,11 @@ impl StuckBranches {
         self.known.lock().get(&(xid, shard)).map(|(branch, _)| branch.clone())
     }
 
+    /// Their transactions, all of them aborted.
+    pub(crate) fn xids(&self) -> BTreeSet<Xid> {
+        self.known.lock().keys().map(|(xid, _)| *xid).collect()
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> Vec<StuckBranch> {
         self.known.lock().values().map(|(branch, _)| branch.clone()).collect()

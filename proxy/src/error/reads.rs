@@ -18,6 +18,21 @@ impl SqlError {
         )
     }
 
+    /// A read meets rows of an aborted transaction that is not undone, perhaps for long.
+    pub fn read_stuck(shard: &str) -> Self {
+        Self::new(
+            number::LOCK_WAIT_TIMEOUT,
+            b"HY000",
+            "read_stuck",
+            RetryClass::Statement,
+            format!(
+                "Lock wait timeout exceeded: a row to be read on shard {shard} was written by a \
+                 transaction over several shards that is aborted and cannot be undone yet; SHOW \
+                 TRANSACTIONS shows whether an operator must resolve it"
+            ),
+        )
+    }
+
     /// What a transaction's snapshot shows was undone.
     pub fn read_undone(shard: &str) -> Self {
         Self::new(

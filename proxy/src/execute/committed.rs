@@ -184,6 +184,10 @@ impl Session {
         match verdict {
             ReadVerdict::Valid => Ok(true),
             ReadVerdict::Wait => Err(SqlError::read_undecided(&name).into()),
+            // Known when the snapshots were opened: another statement may be answered.
+            ReadVerdict::Reopen if stays && self.transaction.shows_undone() => {
+                Err(SqlError::read_stuck(&name).into())
+            }
             // What was read of the snapshot before stays true; the snapshot cannot be left.
             ReadVerdict::Reopen if stays => {
                 let finish = self.transaction.finish(Verb::Rollback, Chain::No);

@@ -20,11 +20,18 @@ use crate::{
     txn::{
         snapshots::{Branches, Picture, Shown, judge},
         sql::{self, Packet, Part, SHOWN_MAX},
+        xid::Xid,
     },
 };
 use bytes::Bytes;
 use shardline_model::id::ShardId;
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+/// How long it is waited for that aborted transactions are undone.
+const UNDONE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// When the shards are asked what they show.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,17 +88,28 @@ impl Session {
     ) -> Result<(), Failure> {
         let distributed = self.shared.distributed.clone();
         let (mut settled, mut attempts) = (BTreeSet::new(), 0_u32);
+        let mut undone = distributed.recovery.settler.stuck.xids();
+        let begun = Instant::now();
         let mut before = self.look_around(connections, Moment::Before).await?;
         loop {
             let now = self.look_around(connections, Moment::InSnapshot).await?;
             attempts += 1;
-            let judgement = judge(&before, &now, &settled);
+            let judgement = judge(&before, &now, &settled, &undone);
             if judgement.ask.is_empty() && !judgement.torn {
+                self.transaction.note_undone(shows(&now, &undone));
                 return Ok(());
             }
             let (committed, all) = self.watched(distributed.committed(&judgement.ask)).await?;
             if all && !judgement.torn {
+                self.transaction.note_undone(shows(&now, &undone));
                 return Ok(());
+            }
+            // What is not undone by now may never be: the keys of a stuck branch stay locked, and
+            // statements that do not meet them need not wait.
+            if begun.elapsed() > UNDONE_PATIENCE {
+                let doubted: Vec<_> = judgement.ask.iter().chain(&judgement.doubted).collect();
+                let aborted = distributed.aborted(&doubted);
+                undone.extend(self.watched(aborted).await?);
             }
             if !self.watched(patience.pause()).await? {
                 return Err(SqlError::snapshots_torn(attempts).into());
@@ -177,6 +195,10 @@ impl Session {
         }
         shown(&rows).ok_or_else(|| told("a shard's transactions cannot be read"))
     }
+}
+
+fn shows(picture: &Picture, xids: &BTreeSet<Xid>) -> bool {
+    picture.values().any(|shown| shown.prepared.keys().any(|xid| xids.contains(xid)))
 }
 
 /// The rows of [`sql::show`].

@@ -142,7 +142,7 @@ impl Session {
         let database = self.state.database().map(str::to_owned);
         self.state = SessionState::new(self.state.names().clone(), database.as_deref());
         self.mode = Default::default();
-        self.settings = Default::default();
+        self.settings = super::settings::Settings::new(&self.shared.config);
         self.values.read_consistency = self.settings.read_consistency.name();
         self.diagnostics.clear();
         self.values.last_insert_id = 0;

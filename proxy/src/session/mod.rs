@@ -43,7 +43,7 @@ use diagnostics::Diagnostics;
 use failure::Failure;
 use idle::IdleTimer;
 use prepared::Statements;
-use settings::{ReadConsistency, Settings};
+use settings::Settings;
 use shardline_model::catalog::Catalog;
 use shardline_router::{lexer::SqlMode, router::Scratch, template::SessionValues};
 use shardline_wire::{
@@ -154,7 +154,7 @@ impl Session {
             scramble,
             state: SessionState::new(names, None),
             mode: SqlMode::default(),
-            settings: Settings::default(),
+            settings: Settings::new(&shared.config),
             transaction: Transaction::default(),
             branches: branches::Branches::default(),
             written: Written::default(),
@@ -167,7 +167,7 @@ impl Session {
                 connection_id: registration.id.into(),
                 user: format!("{}@{host}", login.user),
                 current_user: format!("{}@%", login.user),
-                read_consistency: ReadConsistency::default().name(),
+                read_consistency: shared.config.read_consistency.name(),
                 socket: shared.socket.clone(),
                 port: shared.port,
                 ..SessionValues::default()

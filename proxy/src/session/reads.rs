@@ -29,11 +29,31 @@ pub(crate) enum Reading {
     /// The transaction that it begins keeps its snapshots.
     Begin,
     /// The transaction's snapshots are opened first, on all shards.
-    Open,
+    Open(Touches),
     /// No row of these may be undecided in the snapshot that is read.
     Checked(Touches),
     /// Snapshots for the statement alone, which show no transaction in part.
+    Whole(Touches),
+}
+
+/// What a read on several shards outside a transaction sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alone {
+    /// On each shard nothing that is undecided.
+    Checked,
+    /// Nothing in part.
     Whole,
+}
+
+/// What must be free of locks on which shard; `any`: where a plan runs that any shard may run.
+fn checks_of(plan: &Plan, touches: &Touches, any: Option<ShardId>) -> Vec<(ShardId, LockCheck)> {
+    let shards: Vec<ShardId> = match plan {
+        Plan::Single(Single { target: Target::Shard(shard), .. }) => vec![*shard],
+        Plan::Single(Single { target: Target::Any, .. }) => any.into_iter().collect(),
+        Plan::Scatter(scatter) => scatter.parts.iter().map(|part| part.shard).collect(),
+        Plan::Write(_) | Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Vec::new(),
+    };
+    shards.into_iter().map(|shard| (shard, check_of(shard, touches))).collect()
 }
 
 impl Reading {
@@ -41,7 +61,7 @@ impl Reading {
     pub(crate) fn is_plain(&self) -> bool {
         match self {
             Reading::Plain => true,
-            Reading::Begin | Reading::Open | Reading::Checked(_) | Reading::Whole => false,
+            Reading::Begin | Reading::Open(_) | Reading::Checked(_) | Reading::Whole(_) => false,
         }
     }
 }
@@ -66,14 +86,20 @@ impl Session {
         let transactional = self.transaction.is_transactional();
         match self.settings.read_consistency {
             ReadConsistency::Atomic | ReadConsistency::Strict if transactional => {
+                let touches = || if reads { template.touches(input) } else { Touches::default() };
                 match self.transaction.has_snapshots() {
+                    true if self.transaction.shows_undone() => Reading::Checked(touches()),
                     true => Reading::Plain,
-                    false => Reading::Open,
+                    false => Reading::Open(touches()),
                 }
             }
-            ReadConsistency::Atomic if guarded && !one_shard => Reading::Whole,
+            ReadConsistency::Atomic if guarded && !one_shard => {
+                Reading::Whole(template.touches(input))
+            }
             // Transactions on one shard each have an order too.
-            ReadConsistency::Strict if reads && !one_shard => Reading::Whole,
+            ReadConsistency::Strict if reads && !one_shard => {
+                Reading::Whole(template.touches(input))
+            }
             // All that one shard shows of a transaction it shows at once.
             ReadConsistency::Strict | ReadConsistency::Atomic | ReadConsistency::Committed
                 if guarded =>
@@ -112,26 +138,35 @@ impl Session {
             return Some(Err(error.into()));
         }
         let entered = match (reading, plan) {
-            (Reading::Open, _) => {
+            (Reading::Open(touches), _) => {
                 let shards: Vec<ShardId> = catalog.shards.keys().copied().collect();
-                self.open_snapshots(&shards).await
+                match self.open_snapshots(&shards).await {
+                    Ok(()) if self.transaction.shows_undone() => {
+                        self.enter_checked(&checks_of(plan, touches, self.transaction.preferred()))
+                            .await
+                    }
+                    opened => opened,
+                }
             }
             (Reading::Checked(touches), Plan::Single(single)) => {
                 return self.read_single(single, touches, statement, catalog).await;
             }
             (Reading::Checked(touches), Plan::Scatter(scatter)) => {
-                let checks = scatter.parts.iter();
-                let checks = checks.map(|part| (part.shard, check_of(part.shard, touches)));
-                let checks: Vec<_> = checks.collect();
+                let checks = checks_of(plan, touches, None);
                 if !self.transaction.is_transactional() {
-                    return Some(self.read_alone(scatter, Some(&checks), statement).await);
+                    return Some(
+                        self.read_alone(scatter, &checks, Alone::Checked, statement).await,
+                    );
                 }
                 self.enter_checked(&checks).await
             }
-            (Reading::Whole, Plan::Scatter(scatter)) => {
-                return Some(self.read_alone(scatter, None, statement).await);
+            (Reading::Whole(touches), Plan::Scatter(scatter)) => {
+                let checks = checks_of(plan, touches, None);
+                return Some(self.read_alone(scatter, &checks, Alone::Whole, statement).await);
             }
-            (Reading::Plain | Reading::Begin | Reading::Checked(_) | Reading::Whole, _) => Ok(()),
+            (Reading::Plain | Reading::Begin | Reading::Checked(_) | Reading::Whole(_), _) => {
+                Ok(())
+            }
         };
         entered.err().map(Err)
     }
@@ -178,17 +213,21 @@ impl Session {
     async fn read_alone(
         &mut self,
         scatter: &Scatter,
-        checks: Option<&[(ShardId, LockCheck)]>,
+        checks: &[(ShardId, LockCheck)],
+        alone: Alone,
         statement: &Statement<'_>,
     ) -> Result<(), Failure> {
         self.transaction.begin_read();
-        let entered = match checks {
-            Some(checks) => self.enter_checked(checks).await,
-            None => {
+        let entered = match alone {
+            Alone::Checked => self.enter_checked(checks).await,
+            Alone::Whole => {
                 let mut shards: Vec<_> = scatter.parts.iter().map(|part| part.shard).collect();
                 shards.sort_unstable();
                 shards.dedup();
-                self.open_snapshots(&shards).await
+                match self.open_snapshots(&shards).await {
+                    Ok(()) if self.transaction.shows_undone() => self.enter_checked(checks).await,
+                    opened => opened,
+                }
             }
         };
         let done = match entered {

@@ -87,6 +87,10 @@ impl Session {
             SessionStatement::ShowStatus { like } => {
                 return self.show_status(like.as_deref(), sql, protocol, position).await;
             }
+            SessionStatement::ShowVariables { global, like } => {
+                let table = self.variables_table(global, &like);
+                return self.answer_table(&table, protocol, position);
+            }
             SessionStatement::ShowShards => {
                 let table = self.shards_table();
                 return self.answer_table(&table, protocol, position);
@@ -168,7 +172,7 @@ impl Session {
             SessionStatement::ShowTransactions => self.transactions_table().columns,
             SessionStatement::ShowTransactionStatus { .. } => transaction_status_columns().columns,
             SessionStatement::TransactionResolve { .. } => transaction_resolve_columns().columns,
-            SessionStatement::ShowStatus { .. } => {
+            SessionStatement::ShowStatus { .. } | SessionStatement::ShowVariables { .. } => {
                 Table::of_text(&["Variable_name", "Value"]).columns
             }
             SessionStatement::ShowCreateTable { .. } => {

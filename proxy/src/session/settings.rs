@@ -1,51 +1,19 @@
 //! Variables of Shardline's own, names of databases that belong to the servers, and the
 //! character sets of collation numbers. No I/O.
 
-use crate::{config::Limits, error::SqlError, state::Names};
+use crate::{
+    config::{Limits, ProxyConfig},
+    error::SqlError,
+    state::Names,
+};
 use shardline_router::reserved;
 use std::time::Duration;
 
+pub(crate) use crate::config::ReadConsistency;
 pub(crate) use shardline_router::reserved::OWN_SCHEMA;
 
 /// Databases that exist on every server and are not in the catalog.
 const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
-
-/// What a session's reads see of transactions over several shards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ReadConsistency {
-    /// Each shard's own isolation.
-    #[default]
-    Local,
-    /// Nothing that is not decided.
-    Committed,
-    /// Nothing in part.
-    Atomic,
-    /// All of one moment, at which no commit is admitted anywhere.
-    Strict,
-}
-
-impl ReadConsistency {
-    /// As it is written.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            ReadConsistency::Local => "local",
-            ReadConsistency::Committed => "committed",
-            ReadConsistency::Atomic => "atomic",
-            ReadConsistency::Strict => "strict",
-        }
-    }
-
-    fn of(name: &str, value: &str) -> Result<Self, SqlError> {
-        let word = value.trim().trim_matches(['\'', '"']).to_ascii_lowercase();
-        match word.as_str() {
-            "local" | "default" => Ok(ReadConsistency::Local),
-            "committed" => Ok(ReadConsistency::Committed),
-            "atomic" => Ok(ReadConsistency::Atomic),
-            "strict" => Ok(ReadConsistency::Strict),
-            _ => Err(SqlError::wrong_value(name, value)),
-        }
-    }
-}
 
 /// What a session has set of the `shardline_*` variables.
 #[derive(Clone, Debug, Default)]
@@ -54,11 +22,19 @@ pub(crate) struct Settings {
     pub(crate) allow_explicit_ids: bool,
     /// `shardline_read_consistency`.
     pub(crate) read_consistency: ReadConsistency,
+    /// What it is by default.
+    usual_consistency: ReadConsistency,
     /// `wait_timeout`, which the proxy keeps itself.
     pub(crate) wait_timeout: Option<Duration>,
 }
 
 impl Settings {
+    /// Those of a new session.
+    pub(crate) fn new(config: &ProxyConfig) -> Self {
+        let usual = config.read_consistency;
+        Settings { read_consistency: usual, usual_consistency: usual, ..Settings::default() }
+    }
+
     /// Sets one of Shardline's own variables.
     ///
     /// # Errors
@@ -71,11 +47,25 @@ impl Settings {
                 Ok(())
             }
             "shardline_read_consistency" => {
-                self.read_consistency = ReadConsistency::of(name, value)?;
+                let word = value.trim().trim_matches(['\'', '"']);
+                self.read_consistency = match word.eq_ignore_ascii_case("default") {
+                    true => self.usual_consistency,
+                    false => ReadConsistency::of(word)
+                        .ok_or_else(|| SqlError::wrong_value(name, value))?,
+                };
                 Ok(())
             }
             _ => Err(SqlError::unknown_variable(name)),
         }
+    }
+
+    /// Shardline's own variables and their values.
+    pub(crate) fn variables(&self) -> [(&'static str, &'static str); 2] {
+        let explicit_ids = if self.allow_explicit_ids { "ON" } else { "OFF" };
+        [
+            ("shardline_allow_explicit_ids", explicit_ids),
+            ("shardline_read_consistency", self.read_consistency.name()),
+        ]
     }
 
     /// After how long without a command the session ends.

@@ -5,7 +5,7 @@ use super::{
     answer::{Protocol, Table, like},
     failure::{BackendFailure, Failure},
     schema::quoted,
-    settings::is_hidden_database,
+    settings::{Settings, is_hidden_database},
 };
 use crate::{
     backend::{TextLimits, TextResult},
@@ -151,6 +151,19 @@ impl Session {
             }
         }
         self.answer_table(&table, protocol, position)
+    }
+
+    /// Shardline's own variables; `global`: as new sessions begin with them.
+    pub(super) fn variables_table(&self, global: bool, pattern: &str) -> Table {
+        let mut table = Table::of_text(&["Variable_name", "Value"]);
+        let usual = Settings::new(&self.shared.config);
+        let settings = if global { &usual } else { &self.settings };
+        for (name, value) in settings.variables() {
+            if like(pattern, name) {
+                table.push([Some(name.to_owned()), Some(value.to_owned())]);
+            }
+        }
+        table
     }
 
     fn own_status(&self) -> Vec<(&'static str, String)> {

@@ -37,18 +37,28 @@ pub struct Judgement {
     /// Whole as far as these shards tell, but decided on an anchor that is not among them: the
     /// snapshots are good only if all of these are committed.
     pub ask: Vec<(Xid, ShardId)>,
+    /// Shown by a branch and not by their anchor: undecided, torn, or aborted.
+    pub doubted: Vec<(Xid, ShardId)>,
 }
 
 /// Judges snapshots. `before` was shown after the transactions of `settled` were committed, and
-/// before the first snapshot was opened.
-pub fn judge(before: &Picture, snapshots: &Picture, settled: &BTreeSet<Xid>) -> Judgement {
+/// before the first snapshot was opened. Those of `undone` are aborted, and it is seen to that none
+/// of their rows is read: each is locked where it is shown.
+pub fn judge(
+    before: &Picture,
+    snapshots: &Picture,
+    settled: &BTreeSet<Xid>,
+    undone: &BTreeSet<Xid>,
+) -> Judgement {
     let mut judgement = Judgement::default();
     let marks = |picture: &Picture, shard| picture.get(shard).map(|shown| shown.marks.clone());
     // Rows were taken away meanwhile, and with them what would tell of a transaction.
     judgement.torn = snapshots.keys().any(|shard| marks(before, shard) != marks(snapshots, shard));
     // Committed before the first snapshot was opened: every one shows it.
     let is_old = |xid: &Xid| {
-        settled.contains(xid) || before.values().any(|shown| shown.decided.contains_key(xid))
+        settled.contains(xid)
+            || undone.contains(xid)
+            || before.values().any(|shown| shown.decided.contains_key(xid))
     };
     let everywhere = |xid: &Xid, branches: &Branches| {
         let mut here = branches.iter().filter_map(|branch| snapshots.get(branch));
@@ -61,13 +71,19 @@ pub fn judge(before: &Picture, snapshots: &Picture, settled: &BTreeSet<Xid>) -> 
         for (xid, (anchor, branches)) in shown.prepared.iter().filter(|(xid, _)| !is_old(xid)) {
             judgement.torn |= !everywhere(xid, branches);
             match snapshots.get(anchor) {
-                Some(at_anchor) => judgement.torn |= !at_anchor.decided.contains_key(xid),
+                Some(at_anchor) if at_anchor.decided.contains_key(xid) => {}
+                Some(_) => {
+                    judgement.torn = true;
+                    judgement.doubted.push((*xid, *anchor));
+                }
                 None => judgement.ask.push((*xid, *anchor)),
             }
         }
     }
     judgement.ask.sort_unstable();
     judgement.ask.dedup();
+    judgement.doubted.sort_unstable();
+    judgement.doubted.dedup();
     judgement
 }
 

@@ -105,7 +105,7 @@ fn shown(lives: &[Life], shard: ShardId, at: u32) -> Shown {
 
 /// Whether the snapshots are taken for good.
 fn accepted(lives: &[Life], before: &Picture, snapshots: &Picture) -> bool {
-    let judgement = judge(before, snapshots, &BTreeSet::new());
+    let judgement = judge(before, snapshots, &BTreeSet::new(), &BTreeSet::new());
     // Anchors are asked when all is open.
     let committed = |(xid, _): &(Xid, ShardId)| {
         let life = &lives[xid.counter as usize - 1];
@@ -177,6 +177,20 @@ fn quiet_shards_are_whole_at_once_and_old_commits_do_not_tear() {
     let lives = [Life { anchor, branches, decided: Some(2..45) }];
     let times = Times::from([(branch, (10, 20)), (ShardId(3), (10, 20))]);
     let (before, snapshots) = pictures(&lives, &times);
-    assert!(judge(&before, &snapshots, &BTreeSet::new()).torn);
-    assert!(!judge(&before, &snapshots, &BTreeSet::from([xid(0)])).torn);
+    let none = BTreeSet::new();
+    assert!(judge(&before, &snapshots, &none, &none).torn);
+    assert!(!judge(&before, &snapshots, &BTreeSet::from([xid(0)]), &none).torn);
+}
+
+#[test]
+fn what_is_aborted_and_not_undone_yet_is_named() {
+    let (anchor, branch) = (ShardId(1), ShardId(2));
+    let mut stuck = Shown::default();
+    stuck.prepared.insert(xid(0), (anchor, Branches::from_slice(&[branch])));
+    let snapshots = Picture::from([(anchor, Shown::default()), (branch, stuck)]);
+    let none = BTreeSet::new();
+    let judgement = judge(&snapshots, &snapshots, &none, &none);
+    assert!(judgement.torn && judgement.doubted == [(xid(0), anchor)]);
+    let judgement = judge(&snapshots, &snapshots, &none, &BTreeSet::from([xid(0)]));
+    assert_eq!(judgement, Judgement::default());
 }

@@ -104,6 +104,9 @@ const LOCK_WAITS: &[&str] = &[
 pub const PREPARED: u8 = 1;
 /// `branch.state`: keeps a branch of an aborted transaction from committing later.
 pub const FENCED: u8 = 2;
+/// A branch that could not be undone, in the local transaction by which an operator ends it: for
+/// those who read the binlog.
+pub const RESOLVED: u8 = 3;
 
 /// `gtx.state`.
 pub fn state_number(decision: Decision) -> u8 {
@@ -329,6 +332,12 @@ pub fn settle_read(xid: Xid) -> Packet {
     let key = hex(&xid.to_bytes());
     let sql = format!("SELECT state, locks FROM _shardline.branch WHERE xid = {key} FOR UPDATE");
     Packet::default().then(Part::Plain, "BEGIN").then(Part::Plain, &sql)
+}
+
+/// Before [`settle_end`] of a branch that ends as an operator has said.
+pub fn note_resolved(xid: Xid) -> String {
+    let key = hex(&xid.to_bytes());
+    format!("UPDATE _shardline.branch SET state = {RESOLVED} WHERE xid = {key}")
 }
 
 /// The last: the locks that are still its own, the row, COMMIT, all with the undone rows.

@@ -112,6 +112,15 @@ pub(super) fn recognise(
         return session(SessionStatement::ShowProcesslist { full });
     }
     let start = cursor.index;
+    let global = cursor.is("GLOBAL");
+    cursor.accept_any(&["GLOBAL", "SESSION", "LOCAL"]);
+    if cursor.accept("VARIABLES")
+        && let Ok(Some(like)) = pattern(cursor, &["Variable_name"], "SHOW VARIABLES")
+        && like.get(..OWN.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN))
+    {
+        return session(SessionStatement::ShowVariables { global, like });
+    }
+    cursor.index = start;
     cursor.accept_any(&["GLOBAL", "SESSION", "LOCAL"]);
     if cursor.accept("STATUS") {
         let like = pattern(cursor, &["Variable_name"], "SHOW STATUS")?;
@@ -126,6 +135,9 @@ pub(super) fn recognise(
         "see docs/sql-surface.md for the SHOW statements of this version",
     ))
 }
+
+/// How the names of variables begin that no server has.
+const OWN: &str = "shardline";
 
 /// `COUNT(*) WARNINGS | ERRORS`.
 fn count(cursor: &mut Cursor<'_, '_>) -> Result<SessionStatement, Refusal> {

@@ -327,3 +327,40 @@ async fn a_stopped_proxy_holds_nobody_up_for_long() -> Result<()> {
     ensure!(times.at(100) < HELD_MAX);
     Ok(())
 }
+
+/// A branch of an aborted transaction that cannot be undone hinders those alone who read its keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_branch_hinders_reads_of_its_keys_alone() -> Result<()> {
+    let mut bank = Bank::start(&programs()?).await?;
+    bank.set_faults(1, "commit.after_prepare=pause:500,commit.before_decide=error").await?;
+    let (from, to) = (bank.keys[0][0], bank.keys[1][0]);
+    let transferring = bank.transfer(from, to).await?;
+    bank.is_prepared().await?;
+    let mut direct = bank.cluster.shards[1].connect().await?;
+    direct.query_drop(format!("UPDATE d.t SET v = 500 WHERE id = {to}")).await?;
+    ensure!(transferring.await? == Some(1213), "the transfer did not abort");
+    for level in ["committed", "atomic", "strict"] {
+        let mut client = bank.reader(level).await?;
+        for begin in [None, Some("BEGIN"), Some("START TRANSACTION WITH CONSISTENT SNAPSHOT")] {
+            if let Some(begin) = begin {
+                client.query_drop(begin).await?;
+            }
+            let begun = Instant::now();
+            let others = [from, bank.keys[0][1], bank.keys[1][1]];
+            for key in others {
+                ensure!(value_of(&mut client, key).await? == BEGIN_WITH, "{level}");
+            }
+            let pair = format!("SELECT SUM(v) FROM d.t WHERE id IN ({from}, {})", bank.keys[1][1]);
+            ensure!(sql::value(&mut client, &pair).await? == "200", "{level}");
+            ensure!(begun.elapsed() < Duration::from_secs(2), "{level}: {:?}", begun.elapsed());
+            // Those who meet it are told so.
+            if level != "committed" || begin.is_none() {
+                ensure!(number_of(value_of(&mut client, to).await)? == Some(1205), "{level}");
+                ensure!(number_of(total(&mut client).await)? == Some(1205), "{level}");
+                ensure!(value_of(&mut client, from).await? == BEGIN_WITH, "{level}");
+            }
+            client.query_drop("COMMIT").await?;
+        }
+    }
+    Ok(())
+}

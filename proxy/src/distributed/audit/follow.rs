@@ -54,7 +54,7 @@ impl Findings {
     fn count(&self, verdict: &Verdict) {
         let mut counts = self.counts.lock();
         match verdict {
-            Verdict::Agreed(_) => counts.agreed += 1,
+            Verdict::Agreed(_) | Verdict::Resolved => counts.agreed += 1,
             Verdict::Violation(_) => counts.violations += 1,
             Verdict::Unseen | Verdict::Unread(_) => counts.unknown += 1,
         }
@@ -167,7 +167,7 @@ impl Following {
                 Verdict::Unread(reason) => {
                     tracing::warn!(%xid, reason, "the rows of a transaction cannot be audited");
                 }
-                Verdict::Agreed(_) | Verdict::Unseen => {}
+                Verdict::Agreed(_) | Verdict::Resolved | Verdict::Unseen => {}
             }
         }
         let dropped = auditor.take_dropped();
@@ -216,6 +216,7 @@ async fn read(
 struct Telemetry {
     committed: Counter,
     aborted: Counter,
+    resolved: Counter,
     violations: Counter,
     unseen: Counter,
     unread: Counter,
@@ -230,6 +231,7 @@ impl Default for Telemetry {
         Telemetry {
             committed: verdict("agreed_committed"),
             aborted: verdict("agreed_aborted"),
+            resolved: verdict("resolved"),
             violations: verdict("violation"),
             unseen: verdict("unseen"),
             unread: verdict("unread"),
@@ -245,6 +247,7 @@ impl Telemetry {
         let counter = match verdict {
             Verdict::Agreed(Decision::Committed) => &self.committed,
             Verdict::Agreed(Decision::Aborted) => &self.aborted,
+            Verdict::Resolved => &self.resolved,
             Verdict::Violation(_) => &self.violations,
             Verdict::Unseen => &self.unseen,
             Verdict::Unread(_) => &self.unread,

@@ -3,7 +3,7 @@
 
 use super::{Changes, Local, Note, ROWS_MAX};
 use crate::txn::{
-    sql::{FENCED, PREPARED, decision_of, participants_of},
+    sql::{FENCED, PREPARED, RESOLVED, decision_of, participants_of},
     xid::Xid,
 };
 use shardline_binlog::{Body, ChangeKind, DecodeError, Event, Row, Rows, Value};
@@ -142,6 +142,10 @@ impl Open {
 impl Changes {
     fn add(&mut self, rows: Rows) {
         let table = rows.table().clone();
+        let name = format!("{}.{}", table.database, table.table);
+        let mut shape = DefaultHasher::new();
+        format!("{:?}", table.columns).hash(&mut shape);
+        self.shapes.insert(name.clone(), shape.finish());
         for images in rows {
             let images = match images {
                 Ok(images) => images,
@@ -150,7 +154,6 @@ impl Changes {
                     return;
                 }
             };
-            let name = format!("{}.{}", table.database, table.table);
             if self.rows.len() < ROWS_MAX {
                 let text = |row: &Option<Row>| row.as_ref().map_or("none".into(), shown);
                 let (before, after) = (text(&images.before), text(&images.after));
@@ -198,6 +201,7 @@ fn branch(kind: ChangeKind, before: Option<&Row>, after: Option<&Row>) -> Option
         }
         ChangeKind::Insert if state == u64::from(FENCED) => Some(Note::Fenced { xid }),
         ChangeKind::Delete if state == u64::from(PREPARED) => Some(Note::Removed { xid }),
+        ChangeKind::Delete if state == u64::from(RESOLVED) => Some(Note::Resolved { xid }),
         ChangeKind::Insert | ChangeKind::Delete | ChangeKind::Update => None,
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Changes {
     pub(crate) rows: Vec<String>,
     /// Why they are not known.
     pub(crate) unread: Option<String>,
+    /// The tables that it is about, and what tells their definitions apart.
+    pub(crate) shapes: BTreeMap<String, u64>,
 }
 
 /// What a local transaction does to a transaction over several shards.
@@ -49,6 +51,8 @@ pub(crate) enum Note {
     Fenced { xid: Xid },
     /// A branch is forgotten or undone.
     Removed { xid: Xid },
+    /// A branch that could not be undone goes as an operator has said.
+    Resolved { xid: Xid },
     /// The decision.
     Decided { xid: Xid, decision: Decision, branches: Vec<ShardId> },
     /// Somebody changed the decision.
@@ -69,6 +73,8 @@ pub(crate) enum Verdict {
     Agreed(Decision),
     /// It is not.
     Violation(Violation),
+    /// It was aborted, and an operator has said what stays of it.
+    Resolved,
     /// Its beginning was not read.
     Unseen,
     /// Some of its rows could not be read.
@@ -115,6 +121,7 @@ struct Part {
     prepared: Option<Changes>,
     fenced: bool,
     removed: Option<(Changes, u64)>,
+    resolved: bool,
 }
 
 impl Auditor {
@@ -158,6 +165,11 @@ impl Auditor {
                 } else {
                     part.removed = Some((changes.clone(), round));
                 }
+            }
+            Note::Resolved { xid } => {
+                let part = self.record(*xid).part(shard);
+                part.resolved = true;
+                part.removed = Some((changes.clone(), round));
             }
             Note::Decided { xid, decision, branches } => {
                 let record = self.record(*xid);
@@ -224,6 +236,16 @@ impl Auditor {
         {
             self.done.remove(&oldest);
         }
+    }
+}
+
+impl Changes {
+    /// A table of another definition than in `later`.
+    fn altered(&self, later: &Changes) -> Option<&String> {
+        let other = |(table, shape): &(&String, &u64)| {
+            later.shapes.get(*table).is_some_and(|now| now != *shape)
+        };
+        self.shapes.iter().find(other).map(|(table, _)| table)
     }
 }
 
@@ -317,14 +339,20 @@ impl Record {
             return Some(Verdict::Unseen);
         }
         let none = Part::default();
+        let mut resolved = false;
         for branch in &self.branches {
             let part = self.parts.get(branch).unwrap_or(&none);
             match (&part.prepared, &part.removed) {
+                _ if part.resolved => resolved = true,
                 (Some(prepared), Some((removed, _))) => {
                     if let Some(unread) = prepared.unread.as_ref().or(removed.unread.as_ref()) {
                         return Some(Verdict::Unread(unread.clone()));
                     }
                     if prepared.sum.wrapping_add(removed.sum) != 0 {
+                        if let Some(table) = prepared.altered(removed) {
+                            let unread = format!("{table} was altered before it was undone");
+                            return Some(Verdict::Unread(unread));
+                        }
                         let reason = format!(
                             "it is aborted, and its branch on {branch} went without being undone"
                         );
@@ -340,7 +368,7 @@ impl Record {
                 (None, _) => {}
             }
         }
-        Some(Verdict::Agreed(Decision::Aborted))
+        Some(if resolved { Verdict::Resolved } else { Verdict::Agreed(Decision::Aborted) })
     }
 }
 

@@ -13,7 +13,7 @@ fn xid(counter: u64) -> Xid {
 
 fn changes(sum: i64) -> Changes {
     let rows = if sum == 0 { Vec::new() } else { vec![format!("t: {sum}")] };
-    Changes { sum: i128::from(sum) as u128, rows, unread: None }
+    Changes { sum: i128::from(sum) as u128, rows, ..Changes::default() }
 }
 
 /// The auditor, past its first round.
@@ -151,4 +151,34 @@ fn rows_that_cannot_be_read_are_no_violation() {
     see(&mut auditor, OTHER, Note::Fenced { xid: xid(1) }, 0);
     see(&mut auditor, ONE, removed(1), 5);
     assert_eq!(rounds(&mut auditor, 1), [Verdict::Unread("too large".into())]);
+}
+
+#[test]
+fn what_an_operator_resolves_is_no_violation() {
+    let mut auditor = auditor();
+    see(&mut auditor, ANCHOR, decided(1, Decision::Aborted), 0);
+    see(&mut auditor, ONE, prepared(1), -5);
+    see(&mut auditor, OTHER, Note::Fenced { xid: xid(1) }, 0);
+    see(&mut auditor, ONE, Note::Resolved { xid: xid(1) }, 2);
+    assert_eq!(rounds(&mut auditor, 1), [Verdict::Resolved]);
+}
+
+#[test]
+fn rows_of_an_altered_table_are_not_compared() {
+    let mut auditor = auditor();
+    let of_shape = |shape, changes| Changes { shapes: [("d.t".into(), shape)].into(), ..changes };
+    let seen = |auditor: &mut Auditor, note, sum, shape| {
+        let changes = of_shape(shape, changes(sum));
+        auditor.observe(ONE, &Local { notes: vec![note], changes });
+    };
+    for (number, shape, expected) in [
+        (1, 7, Verdict::Agreed(Decision::Aborted)),
+        (2, 8, Verdict::Unread("d.t was altered before it was undone".into())),
+    ] {
+        seen(&mut auditor, prepared(number), -5, 7);
+        see(&mut auditor, ANCHOR, decided(number, Decision::Aborted), 0);
+        see(&mut auditor, OTHER, Note::Fenced { xid: xid(number) }, 0);
+        seen(&mut auditor, removed(number), if shape == 7 { 5 } else { 6 }, shape);
+        assert_eq!(rounds(&mut auditor, 1), [expected]);
+    }
 }

@@ -52,6 +52,19 @@ impl Transaction {
         }
     }
 
+    /// Its snapshots show rows of aborted transactions, which are locked there: each read must look
+    /// for locks.
+    pub fn note_undone(&mut self, shown: bool) {
+        if let Some(open) = &mut self.open {
+            open.shows_undone = shown;
+        }
+    }
+
+    /// Whether each read must look for locks in its snapshots.
+    pub fn shows_undone(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.shows_undone)
+    }
+
     /// The transaction that is under way is one of a session without autocommit: as if BEGIN
     /// had opened it.
     pub fn begin_implicitly(&mut self) {
