@@ -30,8 +30,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long it is waited for that aborted transactions are undone.
-const UNDONE_PATIENCE: Duration = Duration::from_millis(100);
+/// How long it is waited for that aborted transactions are undone which are not known to be stuck.
+const UNDONE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// When the shards are asked what they show.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,13 @@ impl Session {
     ) -> Result<(), Failure> {
         let distributed = self.shared.distributed.clone();
         let (mut settled, mut attempts) = (BTreeSet::new(), 0_u32);
-        let mut undone = distributed.recovery.settler.stuck.xids();
+        let mut undone = BTreeSet::new();
         let begun = Instant::now();
         let mut before = self.look_around(connections, Moment::Before).await?;
         loop {
             let now = self.look_around(connections, Moment::InSnapshot).await?;
             attempts += 1;
+            undone.extend(distributed.recovery.settler.stuck.xids());
             let judgement = judge(&before, &now, &settled, &undone);
             if judgement.ask.is_empty() && !judgement.torn {
                 self.transaction.note_undone(shows(&now, &undone));

@@ -8,7 +8,7 @@ use shardline_base::Shutdown;
 use shardline_console::local::Programs;
 use shardline_tests::{
     server::{mysql_programs, programs},
-    sql,
+    sql, wait,
 };
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -339,6 +339,14 @@ async fn a_stuck_branch_hinders_reads_of_its_keys_alone() -> Result<()> {
     let mut direct = bank.cluster.shards[1].connect().await?;
     direct.query_drop(format!("UPDATE d.t SET v = 500 WHERE id = {to}")).await?;
     ensure!(transferring.await? == Some(1213), "the transfer did not abort");
+    let bank = &bank;
+    wait::until("the reading proxy knows of the stuck branch", SOON, || async {
+        let mut client = bank.cluster.connect(0).await?;
+        let shown = sql::rows(&mut client, "SHOW TRANSACTIONS").await?;
+        ensure!(format!("{shown:?}").contains("stuck"), "{shown:?}");
+        Ok(())
+    })
+    .await?;
     for level in ["committed", "atomic", "strict"] {
         let mut client = bank.reader(level).await?;
         for begin in [None, Some("BEGIN"), Some("START TRANSACTION WITH CONSISTENT SNAPSHOT")] {
