@@ -42,7 +42,6 @@ struct Open {
     of_statement: bool,
     /// Its snapshots are open, on all shards that it may read.
     has_snapshots: bool,
-    /// They show rows that are still to be undone.
     shows_undone: bool,
     branches: SmallVec<[ShardId; 4]>,
     /// Those that were written, in the order of their first write.

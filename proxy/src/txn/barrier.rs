@@ -4,7 +4,7 @@
 //! While it stands and all proxies admit commits by a catalog that has it, every commit that is
 //! still under way was asked for before, so of no two of them has one ended before the other
 //! began. Snapshots that are opened now may show any of them and lack any: no order is broken.
-//! `docs/decisions/0016` has the argument. No clock is trusted: whoever waits too long takes
+//! `docs/decisions/0017` has the argument. No clock is trusted: whoever waits too long takes
 //! the barrier away, by a change that fails if it is another one; the asker ends it by the same
 //! change, and only if that succeeds was the barrier there all the time.
 
