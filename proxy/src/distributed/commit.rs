@@ -151,13 +151,16 @@ impl Drive {
         {
             let shard = connection.shard();
             own.insert(shard, Own(Some(connection)));
+            // With its own locks: an INSERT that finds a row there would keep a lock on it, and with
+            // that be in the way of those who forget it.
+            let check = check.and(&its_locks);
             match is_stale {
                 true => aside.push(shard),
                 false => {
-                    own_checks.insert(shard, check.clone().without(&its_locks));
+                    own_checks.insert(shard, check.clone());
                 }
             }
-            checks.insert(shard, check.and(&its_locks));
+            checks.insert(shard, check);
             locks.insert(shard, its_locks);
         }
         aside.extend(commit.locked.iter().map(|(shard, _)| *shard));

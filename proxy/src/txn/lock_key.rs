@@ -230,13 +230,6 @@ impl LockCheck {
         self
     }
 
-    /// What is left to look for by one who inserts these locks: that finds the same keys itself.
-    #[must_use]
-    pub fn without(mut self, locks: &LockSet) -> Self {
-        self.keys.retain(|key| !locks.keys.contains(key));
-        self
-    }
-
     /// Whether a lock is one that the statement must not meet.
     pub fn meets(&self, key: LockKey) -> bool {
         self.keys.contains(&key)
