@@ -36,6 +36,7 @@ pub mod verify;
 
 pub mod fault;
 pub mod mover;
+pub mod workflow;
 
 pub use error::{MoveError, Side};
 pub use flow::{FlowState, Settings};
