@@ -11,7 +11,7 @@ use std::{
 };
 
 /// All of them.
-pub(crate) const POINTS: [&str; 21] = [
+pub(crate) const POINTS: [&str; 23] = [
     "commit.reader",
     "commit.check",
     "commit.before_prepare",
@@ -33,6 +33,8 @@ pub(crate) const POINTS: [&str; 21] = [
     "forget.branches",
     "forget.decisions",
     "read.before_snapshot",
+    "barrier.after_raise",
+    "barrier.before_end",
 ];
 
 /// How a point fails.
@@ -192,7 +194,7 @@ fn every_fault_point_of_the_proxy_is_known() -> Result<()> {
 }
 
 fn is_name(text: &str) -> bool {
-    let parts = ["commit.", "settle.", "undo.", "forget.", "resolve.", "read."];
+    let parts = ["commit.", "settle.", "undo.", "forget.", "resolve.", "read.", "barrier."];
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     parts.iter().any(|part| {
         text.strip_prefix(part).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(lower))
