@@ -1,7 +1,11 @@
 //! The history of a run, in the lines that checkers of this kind read.
 
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Transactions that use the same keys, more or less.
 const KEYS_LAST: u64 = 60;
@@ -46,7 +50,7 @@ pub(crate) struct History {
 struct State {
     begun: u64,
     lines: Vec<String>,
-    appended: std::collections::HashMap<u64, u64>,
+    appended: HashMap<u64, u64>,
     counts: Counts,
     /// Processes whose last transaction nobody has told the end of are not used again.
     processes: u64,
@@ -124,6 +128,36 @@ impl History {
                 state.line("info", process, begun());
             }
         }
+    }
+
+    /// Tells what became of the transactions that nobody had told the end of, by what is there when
+    /// nothing is undecided any more: the values of each list.
+    ///
+    /// # Errors
+    /// A part of one is there.
+    pub(crate) fn resolve(&self, lists: &HashMap<u64, HashSet<u64>>) -> Result<()> {
+        let mut state = self.state();
+        for number in 0..state.lines.len() {
+            let mut line: Value = serde_json::from_str(&state.lines[number])?;
+            if line["type"] != "info" {
+                continue;
+            }
+            let operations = line["value"].as_array().cloned().unwrap_or_default();
+            let (mut there, mut absent) = (0, 0);
+            for operation in operations.iter().filter(|operation| operation[0] == "append") {
+                let (key, value) = (operation[1].as_u64(), operation[2].as_u64());
+                let list = key.and_then(|key| lists.get(&key));
+                let found = list.zip(value).is_some_and(|(list, value)| list.contains(&value));
+                if found { there += 1 } else { absent += 1 }
+            }
+            ensure!(there == 0 || absent == 0, "a part of a transaction is there: {line}");
+            // One that only read and committed would need what it has read.
+            if there == 0 {
+                line["type"] = "fail".into();
+                state.lines[number] = line.to_string();
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn counts(&self) -> Counts {

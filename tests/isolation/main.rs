@@ -16,8 +16,9 @@ use client::Client;
 use history::{History, Operation, Outcome};
 use mysql_async::prelude::Queryable;
 use random::Random;
-use shardline_tests::{Cluster, ClusterConfig, sql};
+use shardline_tests::{Cluster, ClusterConfig, sql, wait};
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -156,10 +157,31 @@ async fn run(level: &Level, seed: u64) -> Result<()> {
     let counts = history.counts();
     println!("{}, {}: {counts:?}", level.isolation, level.reads);
     ensure!(counts.committed > history.wanted() / 4, "too little was committed: {counts:?}");
+    history.resolve(&at_the_end(&cluster).await?)?;
     let report = judge(&history, level)?;
     println!("seen: {:?}", report.anomaly_types);
     ensure!(report.valid == Valid::True, "{:?}\n{}", report.anomalies, history.text());
     Ok(())
+}
+
+/// All lists, when no transaction is undecided any more.
+async fn at_the_end(cluster: &Cluster) -> Result<HashMap<u64, HashSet<u64>>> {
+    for server in &cluster.shards {
+        wait::until("nothing is undecided", Duration::from_secs(30), || async {
+            let mut shard = server.connect().await?;
+            let left = "SELECT COUNT(*) FROM _shardline.branch WHERE state = 1";
+            ensure!(sql::value(&mut shard, left).await? == "0", "a branch is left");
+            Ok(())
+        })
+        .await?;
+    }
+    let mut client = cluster.connect(0).await?;
+    let mut lists = HashMap::new();
+    for row in sql::rows(&mut client, "SELECT k, v FROM d.list").await? {
+        let values = row[1].split(',').filter_map(|value| value.parse().ok()).collect();
+        lists.insert(row[0].parse()?, values);
+    }
+    Ok(lists)
 }
 
 /// Kills a proxy, or freezes a shard, now and then until the clients have ended.

@@ -249,11 +249,9 @@ impl Session {
         if self.settings.read_consistency == ReadConsistency::Local {
             return Ok(());
         }
-        let variable = |name| self.state.variable(name).map(|value| value.as_str());
-        let chosen = self.transaction.next_isolation();
-        let chosen = chosen.or_else(|| variable("transaction_isolation"));
-        let Some(chosen) = chosen.or_else(|| variable("tx_isolation")) else { return Ok(()) };
-        if chosen.to_ascii_uppercase().replace('-', " ").contains("REPEATABLE READ") {
+        let chosen = self.transaction.next_isolation().map(str::to_owned);
+        let Some(chosen) = chosen.or_else(|| self.state.isolation()) else { return Ok(()) };
+        if chosen.to_ascii_uppercase().contains("REPEATABLE READ") {
             return Ok(());
         }
         Err(SqlError::not_supported(
@@ -261,7 +259,7 @@ impl Session {
                 "shardline_read_consistency = {} needs a snapshot that lasts as long as the \
                  transaction, and this one is to be {}",
                 self.settings.read_consistency.name(),
-                chosen.trim_matches('\'')
+                chosen
             ),
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, or read with \
              shardline_read_consistency = local",

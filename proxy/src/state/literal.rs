@@ -42,6 +42,20 @@ impl SqlLiteral {
         SqlLiteral("NULL".into())
     }
 
+    /// A text's characters, where it was made of one; the literal itself otherwise.
+    pub(crate) fn plain_text(&self) -> std::borrow::Cow<'_, str> {
+        let digits = self.0.strip_prefix("_utf8mb4 x'").and_then(|rest| rest.split('\'').next());
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes = digits.and_then(|digits| {
+            let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+            pairs.iter().map(byte).collect::<Option<Vec<u8>>>()
+        });
+        match bytes {
+            Some(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+            None => self.0.trim_matches('\'').into(),
+        }
+    }
+
     /// A signed integer.
     pub fn integer(value: i64) -> Self {
         SqlLiteral(value.to_string().into())
@@ -285,6 +299,14 @@ mod tests {
         );
         assert_eq!(text("binary").as_str(), "x'c3a9'");
         assert!(SqlLiteral::text(b"a", Some("x; DROP TABLE t")).is_err());
+    }
+
+    #[test]
+    fn a_text_is_told_as_it_was() {
+        let told = |literal: SqlLiteral| literal.plain_text().into_owned();
+        assert_eq!(told(SqlLiteral::text(b"READ-COMMITTED", None).unwrap()), "READ-COMMITTED");
+        assert_eq!(told(SqlLiteral::text(b"a", Some("utf8mb4_bin")).unwrap()), "a");
+        assert_eq!(told(SqlLiteral::integer(7)), "7");
     }
 
     #[test]

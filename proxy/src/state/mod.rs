@@ -316,12 +316,17 @@ impl SessionState {
         }
     }
 
-    /// Whether the session has chosen SERIALIZABLE for its transactions.
+    /// The isolation level that the session has chosen for its transactions, in capitals, with spaces:
+    /// `REPEATABLE READ`.
+    pub fn isolation(&self) -> Option<String> {
+        let chosen = ["transaction_isolation", "tx_isolation"];
+        let level = chosen.iter().find_map(|name| self.variable(name))?;
+        Some(level.plain_text().to_ascii_uppercase().replace('-', " "))
+    }
+
+    /// Whether that is SERIALIZABLE.
     pub fn is_serializable(&self) -> bool {
-        ["tx_isolation", "transaction_isolation"]
-            .iter()
-            .filter_map(|name| self.variable(name))
-            .any(|level| level.as_str().to_ascii_uppercase().contains("SERIALIZABLE"))
+        self.isolation().is_some_and(|level| level == "SERIALIZABLE")
     }
 
     /// Whether a connection with this state can be given to another session.
