@@ -240,13 +240,6 @@ impl Coordinator {
         commands
     }
 
-    /// Nothing is prepared yet, so nothing is left but to roll back.
-    fn give_up(&mut self, why: Why) -> Commands {
-        let mut commands = self.roll_all_back();
-        commands.extend(self.finish(Outcome::Aborted(why), Ending::NeverPrepared));
-        commands
-    }
-
     fn roll_all_back(&self) -> Commands {
         let branches = self.branches.iter().map(|(shard, _)| *shard);
         let readers = self.readers.iter().map(|(shard, _)| *shard);
@@ -537,8 +530,7 @@ impl Coordinator {
 
     fn fenced(&mut self) -> Commands {
         match self.phase {
-            Phase::Idle => self.give_up(Why::Fenced),
-            Phase::Preparing { .. } => {
+            Phase::Idle | Phase::Preparing { .. } => {
                 let mut commands = self.roll_all_back();
                 commands.extend(self.hand_over(Outcome::Aborted(Why::Fenced)));
                 commands
