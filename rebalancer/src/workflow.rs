@@ -192,7 +192,7 @@ fn when_calm(calm: Duration, view: &View, direction: Direction) -> Step {
     }
 }
 
-/// How far a job is whose moves do these steps next; `left`: how many moves the catalog still has.
+/// How far a job is whose moves, all that the catalog has of it, are there and do these steps next.
 pub fn phase(wish: Wish, steps: &[(MoveState, Step)]) -> JobPhase {
     let any = |wanted: fn(&(MoveState, Step)) -> bool| steps.iter().any(wanted);
     if steps.is_empty() {

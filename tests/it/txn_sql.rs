@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use mysql_async::{Conn, prelude::Queryable};
+use shardline_console::local::settings::ServerTuning;
 use shardline_model::id::{GroupId, ShardId};
 use shardline_proxy::txn::{
     lock_key::{LockCheck, LockSet, LockSpace, Touched},
@@ -10,7 +11,7 @@ use shardline_proxy::txn::{
     sql::{self, Names, Packet},
     xid::{Incarnation, Xid},
 };
-use shardline_tests::{Server, sql as run};
+use shardline_tests::{Server, server::mysql_programs, sql as run};
 
 const SPACE: LockSpace = LockSpace::Group(GroupId(1));
 const SHARDS: [ShardId; 1] = [ShardId(2)];
@@ -49,7 +50,10 @@ async fn send_text(connection: &mut Conn, text: &str) -> Option<u16> {
 
 /// A server with the tables, a row, and an incarnation that lives.
 async fn server() -> Result<(Server, Conn)> {
-    let server = Server::start().await?;
+    prepared(Server::start().await?).await
+}
+
+async fn prepared(server: Server) -> Result<(Server, Conn)> {
     let mut connection = server.connect().await?;
     for _ in 0..2 {
         for statement in sql::SETUP.iter().flat_map(|version| version.iter()) {
@@ -225,4 +229,52 @@ async fn a_branch_is_found_by_its_age_and_settled_with_its_locks() -> Result<()>
     assert_eq!(run::rows(&mut other, &sql::scan()).await?.len(), 1);
     assert_eq!(run::value(&mut other, "SELECT COUNT(*) FROM _shardline.rlock").await?, "2");
     Ok(())
+}
+
+/// What a check in a transaction's own packet rests on: statements that lock all they read open no
+/// snapshot, so the check sees what was committed after them. A plain read opens one.
+async fn locking_statements_open_no_snapshot(server: Server) -> Result<()> {
+    let (server, mut writer) = prepared(server).await?;
+    let mut other = control(&server).await?;
+    let check = sql::commit_unless_locked(&LockCheck::of(SPACE, &key("1"), &[]));
+    let cases = [
+        ("UPDATE d.t SET v = v + 1 WHERE id = 1", OVERFLOW),
+        ("UPDATE d.t SET v = v + 1", OVERFLOW),
+        ("DELETE FROM d.t WHERE id = 2", OVERFLOW),
+        ("INSERT INTO d.t VALUES (3, 1)", OVERFLOW),
+        ("INSERT INTO d.t VALUES (1, 1) ON DUPLICATE KEY UPDATE v = v + 1", OVERFLOW),
+        ("REPLACE INTO d.t VALUES (1, 1)", OVERFLOW),
+        ("SELECT v FROM d.t WHERE id = 1 FOR UPDATE", OVERFLOW),
+        ("SELECT v FROM d.t LOCK IN SHARE MODE", OVERFLOW),
+        ("SELECT v FROM d.t WHERE id = 1", None),
+    ];
+    // Where the server has it, what it makes of locking reads must not matter.
+    for isolation in ["SET @none = 0", "SET innodb_snapshot_isolation = ON"] {
+        if writer.query_drop(isolation).await.is_err() {
+            continue;
+        }
+        for (statement, expected) in cases {
+            run::run(&mut writer, &["BEGIN", statement]).await?;
+            let lock = sql::hex(&LockCheck::of(SPACE, &key("1"), &[]).keys[0].0);
+            let insert = format!("INSERT INTO _shardline.rlock VALUES ({lock}, {lock})");
+            other.query_drop(insert).await?;
+            assert_eq!(send(&mut writer, &check).await, expected, "{isolation}: {statement}");
+            writer.query_drop(sql::ROLLBACK).await?;
+            other.query_drop("DELETE FROM _shardline.rlock").await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locking_statements_open_no_snapshot_on_mariadb() -> Result<()> {
+    locking_statements_open_no_snapshot(Server::start().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locking_statements_open_no_snapshot_on_mysql() -> Result<()> {
+    let Some(programs) = mysql_programs()? else { return Ok(()) };
+    let tuning = ServerTuning { buffer_pool_mib: 32, ..ServerTuning::default() };
+    locking_statements_open_no_snapshot(Server::start_of(programs, tuning, 1, Vec::new()).await?)
+        .await
 }
