@@ -15,6 +15,7 @@ use crate::{
 use arc_swap::ArcSwapOption;
 use shardline_base::{BackoffConfig, Policy, Shutdown, Tasks};
 use shardline_meta_client::{LeaseError, MetaClient, ProxyLease, ProxyRegistration};
+use shardline_model::id::Incarnation;
 use shardline_model::{catalog::Catalog, id::Epoch};
 use shardline_router::router::{Router, RouterConfig};
 use shardline_wire::{
@@ -225,6 +226,15 @@ impl Proxy {
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Tells under which lease the proxy serves, while it does.
+    pub fn incarnation(&self) -> impl Fn() -> Option<Incarnation> + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || {
+            let lease = shared.lease.load();
+            lease.as_ref().filter(|lease| lease.valid()).map(|lease| lease.incarnation())
+        }
     }
 
     /// Serves until told to stop; then open transactions may end until the drain's

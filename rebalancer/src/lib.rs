@@ -34,6 +34,7 @@ pub mod preflight;
 mod purge;
 pub mod verify;
 
+pub mod driver;
 pub mod fault;
 pub mod mover;
 pub mod workflow;

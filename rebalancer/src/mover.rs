@@ -19,6 +19,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -345,6 +346,64 @@ impl Mover {
             return Err(MoveError::NotOwner { id: self.spec.id.clone() });
         }
         crate::fault::point("switch.recorded").await
+    }
+
+    /// Takes the record of a switch back that the catalog has not heard of and never will: the flow in
+    /// this direction goes on when it is started.
+    ///
+    /// # Errors
+    /// The receiver cannot be asked, or has no such flow.
+    pub async fn unrecord_switch(&mut self, direction: Direction) -> Result<(), MoveError> {
+        self.stop().await;
+        let mut session = self.session(sender(direction).other()).await?;
+        let sql = self.names(direction).unsave_switch();
+        match session.one("the record of a switch", &sql).await?.affected {
+            1 => Ok(()),
+            _ => Err(self.step("go on", "there is no record of its flow")),
+        }
+    }
+
+    /// The direction of the flow that runs.
+    pub fn direction(&self) -> Option<Direction> {
+        self.running.as_ref().map(|running| running.flow.names.direction)
+    }
+
+    /// Transactions over several shards that have committed their part on a server and are not decided.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn undecided(&self, side: Side) -> Result<BTreeSet<Vec<u8>>, MoveError> {
+        const PREPARED: &str = "SELECT xid FROM _shardline.branch WHERE state = 1";
+        let mut session = self.session(side).await?;
+        let answer = match session.one("its undecided transactions", PREPARED).await {
+            // There never was one.
+            Err(MoveError::Refused { error, .. }) if matches!(error.code, 1049 | 1146) => {
+                return Ok(BTreeSet::new());
+            }
+            answer => answer?,
+        };
+        let xids = answer.rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
+        Ok(xids.map(|xid| xid.to_vec()).collect())
+    }
+
+    /// Waits until every transaction is over that is open on the target now: an older one may read by a
+    /// snapshot of before the switch.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn outlived(&self, pause: Duration) -> Result<(), MoveError> {
+        const OPEN: &str = "SELECT trx_id, trx_started FROM information_schema.innodb_trx";
+        let mut session = self.session(Side::Target).await?;
+        let mut open = None;
+        loop {
+            let rows = session.one("its open transactions", OPEN).await?.rows;
+            let now: BTreeSet<_> = rows.into_iter().collect();
+            let old = open.get_or_insert_with(|| now.clone());
+            if old.is_disjoint(&now) {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Deletes the units' rows from a server that does not own them any more.

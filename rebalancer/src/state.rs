@@ -241,6 +241,15 @@ impl Names {
         )
     }
 
+    /// The flow goes on where it was: the catalog has not heard of the switch.
+    pub(crate) fn unsave_switch(&self) -> String {
+        format!(
+            "UPDATE _shardline.move_flow SET switched = NULL, owner = {} WHERE {}",
+            quoted(&self.owner),
+            self.flow()
+        )
+    }
+
     /// The row that makes transactions of a purge known as this move's own.
     pub(crate) fn begin_purge(&self) -> String {
         format!(

@@ -48,6 +48,18 @@ pub enum DifferenceKind {
     Changed,
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Difference { table, key, kind } = self;
+        let how = match kind {
+            DifferenceKind::Missing => "is missing on the other side",
+            DifferenceKind::Extra => "is only on the other side",
+            DifferenceKind::Changed => "has other values",
+        };
+        write!(f, "row {key} of {table}, which {how}")
+    }
+}
+
 /// What a comparison has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {

@@ -4,33 +4,9 @@
 use crate::{Side, mover::Switches, state::Direction};
 use shardline_model::{
     id::Epoch,
-    moves::{JobPhase, MoveState},
+    moves::{JobPhase, MoveState, Until, Wish},
 };
 use std::time::Duration;
-
-/// What people want of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// To go on, up to and including this.
-    GoOn(Until),
-    /// To stand still; changes are not followed meanwhile.
-    Pause,
-    /// To be given up: nothing has changed its owner yet.
-    Cancel,
-    /// Everything back to where it was.
-    RollBack,
-    /// Nothing goes back any more.
-    Finish,
-}
-
-/// How far a job goes by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// Everything could change its owner.
-    Ready,
-    /// Everything has changed its owner, and could go back.
-    Moved,
-}
 
 /// The change stream may be so far behind when statements begin to wait for it.
 pub const LAG_MAX: Duration = Duration::from_millis(50);

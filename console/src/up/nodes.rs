@@ -10,6 +10,10 @@ use parking_lot::Mutex;
 use shardline_base::{Policy, Shutdown, Tasks, Telemetry};
 use shardline_meta_client::MetaClient;
 use shardline_proxy::config::{ProxyConfig, ReadConsistency};
+use shardline_rebalancer::{
+    Settings,
+    driver::{Account, Driver},
+};
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
@@ -146,10 +150,19 @@ pub async fn start_proxy(
     data: &tokio::runtime::Handle,
 ) -> Result<(), Failure> {
     let listen = config.listen;
+    let account =
+        Account { user: config.backend.user.clone(), password: config.backend.password.clone() };
+    let jobs = meta.clone();
     let built = data.spawn(config.build(meta)).await;
     let proxy = built.map_err(|error| Failure::new(Reason::Failed, error))?.map_err(|error| {
         Failure::new(Reason::Failed, format!("proxy on {listen}: {}", chain(&error)))
     })?;
+    let driver = Driver::new(jobs, account, Settings::default(), proxy.incarnation());
+    let stop = parts.shutdown().clone();
+    parts.run("jobs", async move {
+        driver.run(stop).await;
+        Ok::<(), std::io::Error>(())
+    });
     let _on_data = data.enter();
     parts.run("proxy", proxy.run(parts.shutdown().clone()));
     Ok(())

@@ -160,11 +160,37 @@ pub enum JobKind {
     },
 }
 
+/// What people want of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Wish {
+    /// To go on, up to and including this.
+    GoOn(Until),
+    /// To stand still; changes are not followed meanwhile.
+    Pause,
+    /// To be given up. What has changed its owner goes back.
+    Cancel,
+    /// Everything back to where it was.
+    RollBack,
+    /// Nothing goes back any more.
+    Finish,
+}
+
+/// How far a job goes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Until {
+    /// Everything could change its owner.
+    Ready,
+    /// Everything has changed its owner, and could go back.
+    Moved,
+}
+
 /// What changes while a job runs, at its steps only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobState {
     /// How far it is.
     pub phase: JobPhase,
+    /// How far it is to go.
+    pub wish: Wish,
     /// The life of the proxy that drives it.
     pub owner: Option<Incarnation>,
     /// How fast it may be.

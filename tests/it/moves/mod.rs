@@ -2,6 +2,7 @@
 //! others, of holds and of switches. No mover runs here; the tests copy the rows themselves.
 
 mod holds;
+mod jobs;
 mod strangers;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +13,7 @@ use shardline_model::{
     catalog::{ColocationGroup, Table},
     change::Change,
     id::{Epoch, MoveId, ShardId},
-    moves::{JobKind, JobPhase, JobState, MoveState, NewMove, Throttle, UnitMove},
+    moves::{JobKind, JobPhase, JobState, MoveState, NewMove, Throttle, UnitMove, Wish},
     placement::Units,
     predicate,
 };
@@ -48,7 +49,8 @@ impl Bench {
     /// Begins a move of units that one shard owns, and waits until every proxy knows.
     async fn begin(&self, table: &str, units: Units, from: u32, to: u32) -> Result<MoveId> {
         let state = JobState {
-            phase: JobPhase::Preparing,
+            phase: JobPhase::Failed,
+            wish: Wish::Pause,
             owner: None,
             throttle: Throttle::default(),
             last_error: None,

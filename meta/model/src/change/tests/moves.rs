@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     id::{GroupId, Incarnation, MoveId},
-    moves::{JobKind, JobPhase, JobState, NewMove, Throttle, UnitMove},
+    moves::{JobKind, JobPhase, JobState, NewMove, Throttle, UnitMove, Until, Wish},
     placement::{SLOTS, Units},
 };
 use std::collections::BTreeMap;
@@ -12,7 +12,13 @@ use std::collections::BTreeMap;
 const GROUPS: [GroupId; 3] = [GroupId(1), GroupId(2), GroupId(3)];
 
 fn state(phase: JobPhase) -> JobState {
-    JobState { phase, owner: Some(Incarnation(1)), throttle: Throttle::default(), last_error: None }
+    JobState {
+        phase,
+        wish: Wish::GoOn(Until::Moved),
+        owner: Some(Incarnation(1)),
+        throttle: Throttle::default(),
+        last_error: None,
+    }
 }
 
 fn create_job() -> Change {
