@@ -166,6 +166,14 @@ impl Mover {
         Ok(())
     }
 
+    /// Whether [`Mover::prepare`] was done, by this driver or one before it.
+    ///
+    /// # Errors
+    /// The target cannot be asked.
+    pub async fn is_prepared(&self) -> Result<bool, MoveError> {
+        Ok(self.record(Direction::Forward).await?.is_some())
+    }
+
     /// What the servers say of switches, as a new driver needs it: a switch is there or not.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::{Driver, MoveStatus};
 use crate::{
-    FlowState, MoveError, MoveSpec, Mover, Side, TableSpec,
+    FlowState, MoveError, MoveSpec, Mover, Side, Switches, TableSpec,
     preflight::Severity,
     state::Direction,
     workflow::{self, CALM, FlowView, LAG_MAX, Step, View},
@@ -34,6 +34,8 @@ pub(super) struct MoveRun {
     pub(super) id: MoveId,
     pub(super) mover: Mover,
     acknowledged: Option<Epoch>,
+    /// What the servers say of switches, while nothing was done that changes it.
+    switches: Option<(Epoch, Switches)>,
     checked: bool,
     verified: bool,
     calm_since: Option<Instant>,
@@ -68,6 +70,7 @@ impl MoveRun {
             id,
             mover,
             acknowledged: None,
+            switches: None,
             checked: false,
             verified: false,
             calm_since: None,
@@ -135,11 +138,17 @@ impl MoveRun {
         if self.acknowledged < Some(one.since) && self.driver.is_acknowledged(one.since).await {
             self.acknowledged = Some(one.since);
         }
+        let known = self.switches.take().filter(|(since, _)| *since == one.since);
+        let switches = match known {
+            Some((_, switches)) => switches,
+            None => self.mover.switches().await?,
+        };
+        self.switches = Some((one.since, switches.clone()));
         Ok(View {
             state: one.state,
             since: one.since,
             acknowledged: self.acknowledged >= Some(one.since),
-            switches: self.mover.switches().await?,
+            switches,
             checked: self.checked,
             flow: self.flow()?,
             verified: self.verified,
@@ -174,11 +183,15 @@ impl MoveRun {
         match step {
             Step::Wait(_) | Step::Rest => self.pause(PAUSE).await,
             Step::Check => return self.check().await,
-            Step::Start(direction) => return self.mover.start(direction).await,
+            Step::Start(direction) => {
+                self.switches = None;
+                return self.mover.start(direction).await;
+            }
             Step::Stop => self.mover.stop().await,
             Step::Verify => return self.verify(wish).await,
             Step::CutOver(direction) => {
                 let cut = self.cut_over(one, direction).await;
+                self.switches = None;
                 if let Err(reason) = cut {
                     self.attempts += 1;
                     let longer = BACK_OFF * 2_u32.saturating_pow(self.attempts.min(8) - 1);
@@ -188,7 +201,10 @@ impl MoveRun {
                 }
                 self.calm_since = None;
             }
-            Step::Unrecord(direction) => return self.mover.unrecord_switch(direction).await,
+            Step::Unrecord(direction) => {
+                self.switches = None;
+                return self.mover.unrecord_switch(direction).await;
+            }
             Step::Set(to) => self.set(one, to).await,
             Step::Clear(side) => {
                 if side == Side::Source {
@@ -219,6 +235,10 @@ impl MoveRun {
 
     /// Looks at servers and tables: since every proxy knows of the move no definition changes any more.
     async fn check(&mut self) -> Result<(), MoveError> {
+        if self.mover.is_prepared().await? {
+            self.checked = true;
+            return Ok(());
+        }
         let findings = self.mover.preflight().await?;
         let blocking: Vec<String> = findings
             .iter()
