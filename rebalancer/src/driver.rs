@@ -16,7 +16,7 @@ use shardline_meta_client::{
 use shardline_model::{
     catalog::{Catalog, ServerAddress},
     change::{Applied, Change},
-    id::{Epoch, Incarnation, JobId, MoveId},
+    id::{Epoch, Incarnation, JobId, MoveId, ShardId},
     moves::{Job, JobPhase, JobState, MoveState},
 };
 use shardline_wire::client::{Address, ConnectOptions};
@@ -115,10 +115,10 @@ impl Driver {
                 }
             }
             if let Some(me) = (self.incarnation)() {
-                for id in self.adoptable(me, &mine).await {
-                    if self.adopt(id, me).await {
-                        mine.insert(id);
-                        running.spawn(JobRun::new(self.clone(), id, me).run());
+                for job in self.adoptable(me, &mine).await {
+                    if self.adopt(&job, me).await {
+                        mine.insert(job.id);
+                        running.spawn(JobRun::new(self.clone(), job.id, me).run());
                     }
                 }
             }
@@ -131,7 +131,7 @@ impl Driver {
     }
 
     /// Jobs that are to be driven and that nobody drives.
-    async fn adoptable(&self, me: Incarnation, mine: &HashSet<JobId>) -> Vec<JobId> {
+    async fn adoptable(&self, me: Incarnation, mine: &HashSet<JobId>) -> Vec<Arc<Job>> {
         let catalog = self.meta.catalog();
         let open = |job: &&Arc<Job>| !mine.contains(&job.id) && is_driven(&catalog, job);
         let open: Vec<_> = catalog.jobs.values().filter(open).cloned().collect();
@@ -146,12 +146,12 @@ impl Driver {
             None => true,
             Some(owner) => owner == me || !is_live(&status, owner),
         };
-        open.into_iter().filter(free).map(|job| job.id).collect()
+        open.into_iter().filter(free).collect()
     }
 
     /// Makes this process the owner of a job; false when somebody else was faster.
-    async fn adopt(&self, id: JobId, me: Incarnation) -> bool {
-        let Some(job) = self.meta.catalog().jobs.get(&id).cloned() else { return false };
+    async fn adopt(&self, job: &Job, me: Incarnation) -> bool {
+        let id = job.id;
         if job.state.owner == Some(me) {
             return true;
         }
@@ -189,6 +189,12 @@ impl Driver {
         options.password.clone_from(&self.account.password);
         options.ask_public_key = socket.is_some();
         Endpoint { options }
+    }
+
+    /// How every shard's primary is reached.
+    fn shards(&self) -> Vec<(ShardId, Endpoint)> {
+        let catalog = self.meta.catalog();
+        catalog.shards.values().map(|one| (one.id, self.endpoint(&one.primary))).collect()
     }
 
     /// Whether every proxy acts by an epoch or a newer one, and nothing of one that has ended can

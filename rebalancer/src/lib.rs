@@ -37,6 +37,7 @@ pub mod verify;
 pub mod driver;
 pub mod fault;
 pub mod mover;
+pub mod turn;
 pub mod workflow;
 
 pub use error::{MoveError, Side};

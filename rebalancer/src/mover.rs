@@ -31,6 +31,10 @@ use tokio::{sync::watch, task::JoinHandle};
 /// How long comparing may wait for the stream.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
+/// Between two looks at a server's open transactions: InnoDB shows what it has gathered before to whoever
+/// looks again within a tenth of a second, however long that goes on.
+const LOOK_PAUSE: Duration = Duration::from_millis(700);
+
 /// One move; see the module's text.
 #[derive(Debug)]
 pub struct Mover {
@@ -118,15 +122,19 @@ impl Mover {
         preflight::preflight(&self.spec).await
     }
 
+    pub(crate) fn id(&self) -> &str {
+        &self.spec.id
+    }
+
     fn names(&self, direction: Direction) -> Names {
         Names { id: self.spec.id.clone(), owner: self.spec.owner.clone(), direction }
     }
 
-    async fn session(&self, side: Side) -> Result<Session, MoveError> {
+    pub(crate) async fn session(&self, side: Side) -> Result<Session, MoveError> {
         Session::open(side, endpoint(&self.spec, side), WRITING).await
     }
 
-    fn step(&self, step: &'static str, reason: impl Into<String>) -> MoveError {
+    pub(crate) fn step(&self, step: &'static str, reason: impl Into<String>) -> MoveError {
         MoveError::Step { id: self.spec.id.clone(), step, reason: reason.into() }
     }
 
@@ -257,7 +265,7 @@ impl Mover {
         }
     }
 
-    fn flow(&self, step: &'static str) -> Result<&Arc<Flow>, MoveError> {
+    pub(crate) fn flow(&self, step: &'static str) -> Result<&Arc<Flow>, MoveError> {
         let running = self.running.as_ref().ok_or_else(|| self.step(step, "nothing runs"))?;
         Ok(&running.flow)
     }
@@ -292,7 +300,9 @@ impl Mover {
     /// # Errors
     /// Nothing runs, it cannot go on, or the time is over.
     pub async fn drain(&self, limit: Duration) -> Result<Position, MoveError> {
-        drain(self.flow("be drained")?, limit).await
+        let flow = self.flow("be drained")?;
+        let mut session = self.session(sender(flow.names.direction)).await?;
+        drain(flow, &mut session, limit).await
     }
 
     /// Waits until everything before this position of the sender's log is on the receiver.
@@ -325,35 +335,12 @@ impl Mover {
         if !*flow.copied.borrow() {
             return Err(self.step("be verified", "its copy is not done"));
         }
-        let drained = || async { drain(flow, DRAIN_MAX).await.map(|_| ()) };
+        let drained = || async {
+            let mut session = self.session(sender(flow.names.direction)).await?;
+            drain(flow, &mut session, DRAIN_MAX).await.map(|_| ())
+        };
         drained().await?;
         verify::verify(&self.spec, sender(flow.names.direction), drained).await
-    }
-
-    /// The switch's record: everything of the sender is on the receiver, and in one transaction the
-    /// receiver notes this epoch and where the flow back begins. The flow has ended then. Nobody may
-    /// write the units on either server between the hold and the catalog's new epoch.
-    ///
-    /// # Errors
-    /// It was not drained in time, another driver has taken over, or the receiver refuses; the flow goes
-    /// on when it is started again, unless [`Mover::switches`] says that the record is there.
-    pub async fn record_switch(&mut self, epoch: u64, limit: Duration) -> Result<(), MoveError> {
-        let flow = self.flow("be switched")?.clone();
-        if !*flow.copied.borrow() {
-            return Err(self.step("be switched", "its copy is not done"));
-        }
-        let to = sender(flow.names.direction).other();
-        let mut session = self.session(to).await?;
-        let server = source::server_name(&mut session, to).await?;
-        drain(&flow, limit).await?;
-        self.stop().await;
-        let back = source::end_of_log(&mut session, to).await?;
-        crate::fault::point("switch.before_record").await?;
-        let sql = flow.names.save_switch(epoch, &server, &back);
-        if session.one("the record of a switch", &sql).await?.affected != 1 {
-            return Err(MoveError::NotOwner { id: self.spec.id.clone() });
-        }
-        crate::fault::point("switch.recorded").await
     }
 
     /// Takes the record of a switch back that the catalog has not heard of and never will: the flow in
@@ -376,30 +363,12 @@ impl Mover {
         self.running.as_ref().map(|running| running.flow.names.direction)
     }
 
-    /// Transactions over several shards that have committed their part on a server and are not decided.
-    ///
-    /// # Errors
-    /// It cannot be asked.
-    pub async fn undecided(&self, side: Side) -> Result<BTreeSet<Vec<u8>>, MoveError> {
-        const PREPARED: &str = "SELECT xid FROM _shardline.branch WHERE state = 1";
-        let mut session = self.session(side).await?;
-        let answer = match session.one("its undecided transactions", PREPARED).await {
-            // There never was one.
-            Err(MoveError::Refused { error, .. }) if matches!(error.code, 1049 | 1146) => {
-                return Ok(BTreeSet::new());
-            }
-            answer => answer?,
-        };
-        let xids = answer.rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
-        Ok(xids.map(|xid| xid.to_vec()).collect())
-    }
-
     /// Waits until every transaction is over that is open on the target now: an older one may read by a
     /// snapshot of before the switch.
     ///
     /// # Errors
     /// It cannot be asked.
-    pub async fn outlived(&self, pause: Duration) -> Result<(), MoveError> {
+    pub async fn outlived(&self) -> Result<(), MoveError> {
         const OPEN: &str = "SELECT trx_id, trx_started FROM information_schema.innodb_trx";
         let mut session = self.session(Side::Target).await?;
         let mut open = None;
@@ -410,7 +379,7 @@ impl Mover {
             if old.is_disjoint(&now) {
                 return Ok(());
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
     }
 
@@ -451,11 +420,14 @@ impl Mover {
     }
 }
 
-async fn drain(flow: &Flow, limit: Duration) -> Result<Position, MoveError> {
-    let side = sender(flow.names.direction);
+/// Waits until everything is on the receiver that the sender has committed when this session writes a mark.
+pub(crate) async fn drain(
+    flow: &Flow,
+    session: &mut Session,
+    limit: Duration,
+) -> Result<Position, MoveError> {
     let mut state = flow.state.subscribe();
     let drained = async {
-        let mut session = Session::open(side, endpoint(&flow.spec, side), WRITING).await?;
         let mark = flow.marks.next();
         let reached = flow.marks.wait(mark);
         session.one("a mark in its log", &flow.names.mark(DRAIN_PLACE, mark)).await?;

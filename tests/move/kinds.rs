@@ -97,7 +97,8 @@ async fn switch(
     ensure!(writers.statements.load(Ordering::Relaxed) > 20, "nobody wrote");
     writers.stop().await?;
     let begun = std::time::Instant::now();
-    mover.record_switch(epoch, PATIENCE).await?;
+    let mut turn = mover.turn([]).await?;
+    mover.record_switch(&mut turn, epoch, PATIENCE).await?;
     println!("drained and recorded in {:?}", begun.elapsed());
     let rows = content::same(bench, case).await?;
     ensure!(rows > 1_000, "only {rows} rows moved");

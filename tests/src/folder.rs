@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A folder that is removed when dropped, except while the test panics: then its path is
-/// printed and its logs can be read.
+/// A folder that is removed when dropped, except while the test panics or where `SHARDLINE_KEEP` is set:
+/// then its path is printed and its logs can be read.
 #[derive(Debug)]
 pub struct Folder {
     inner: Option<TempDir>,
@@ -31,10 +31,9 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(inner) = self.inner.take()
-        {
-            eprintln!("test failed; its folder with logs is kept: {}", inner.keep().display());
+        let keep = std::thread::panicking() || std::env::var_os("SHARDLINE_KEEP").is_some();
+        if keep && let Some(inner) = self.inner.take() {
+            eprintln!("the folder with logs is kept: {}", inner.keep().display());
         }
     }
 }

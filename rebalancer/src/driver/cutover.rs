@@ -1,14 +1,18 @@
 //! Units change their owner while statements on them wait. Whatever fails on the way, the hold ends: by
 //! the new owner in the catalog, by its release, or by proxies that have waited too long.
 
-use super::unit_move::{MoveRun, owner};
-use crate::state::Direction;
+use super::unit_move::MoveRun;
+use crate::{state::Direction, turn::Turn};
 use shardline_model::{
     change::Change,
     id::Epoch,
     moves::{MoveState, UnitMove},
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// How long statements may be held, all in all; proxies take a hold back after half a second.
 const HOLD_BUDGET: Duration = Duration::from_millis(350);
@@ -30,6 +34,9 @@ impl MoveRun {
             Direction::Forward => (MoveState::Held, MoveState::Outgoing),
             Direction::Reverse => (MoveState::HeldBack, MoveState::Incoming),
         };
+        let mut turn =
+            self.mover.turn(self.driver.shards()).await.map_err(|error| error.to_string())?;
+        let mut laps = Laps::default();
         let begun = Instant::now();
         let hold = Change::SetMove { id: self.id, from: (one.state, one.since), to: Some(held) };
         let since = match self.driver.change(hold).await {
@@ -37,13 +44,15 @@ impl MoveRun {
             Ok(None) => return Err("somebody else has moved it on".into()),
             Err(error) => return Err(error.to_string()),
         };
+        laps.held = begun.elapsed();
         let budget = HOLD_BUDGET.saturating_sub(begun.elapsed());
-        let ready = tokio::time::timeout(budget, self.while_held(direction, since)).await;
+        let ready =
+            tokio::time::timeout(budget, self.while_held(&mut turn, since, &mut laps)).await;
         let (to, why) = match ready {
             Ok(Ok(())) => (moved, None),
             Ok(Err(why)) => (held.released(), Some(why)),
             Err(_) => {
-                let why = format!("it was not done within {} ms", HOLD_BUDGET.as_millis());
+                let why = format!("it was not done within {} ms ({laps})", HOLD_BUDGET.as_millis());
                 (held.released(), Some(why))
             }
         };
@@ -51,7 +60,7 @@ impl MoveRun {
         match (self.driver.change(end).await, why) {
             (Ok(Some(_)), None) => {
                 self.pause = Some(begun.elapsed());
-                tracing::info!(unit_move = %self.id, pause = ?begun.elapsed(), "units have changed their owner");
+                tracing::info!(unit_move = %self.id, pause = ?begun.elapsed(), %laps, "units have changed their owner");
                 Ok(())
             }
             (Ok(Some(_)), Some(why)) => Err(why),
@@ -62,21 +71,62 @@ impl MoveRun {
 
     /// Everything between the hold and the catalog's new owner. When it is over, nothing can reach the
     /// old owner any more, the new one has all of it, and says so.
-    async fn while_held(&mut self, direction: Direction, since: Epoch) -> Result<(), String> {
+    async fn while_held(
+        &mut self,
+        turn: &mut Turn,
+        since: Epoch,
+        laps: &mut Laps,
+    ) -> Result<(), String> {
+        let mut lap = Instant::now();
         while !self.driver.is_acknowledged(since).await {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
+        laps.acknowledged = Some(lap.elapsed());
+        lap = Instant::now();
         // Only now no more of them can come.
-        let side = owner(direction);
-        let undecided = self.mover.undecided(side).await.map_err(|error| error.to_string())?;
-        while !undecided.is_empty() {
-            let now = self.mover.undecided(side).await.map_err(|error| error.to_string())?;
-            if undecided.is_disjoint(&now) {
-                break;
-            }
+        let undecided = turn.undecided().await.map_err(|error| error.to_string())?;
+        while !undecided.is_empty() && !undecided.is_disjoint(&Self::still(turn).await?) {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        let recorded = self.mover.record_switch(since.0, HOLD_BUDGET).await;
-        recorded.map_err(|error| error.to_string())
+        laps.settled = Some(lap.elapsed());
+        lap = Instant::now();
+        let recorded = self.mover.record_switch(turn, since.0, HOLD_BUDGET).await;
+        recorded.map_err(|error| error.to_string())?;
+        laps.drained = Some(turn.drained());
+        laps.recorded = Some(lap.elapsed().saturating_sub(turn.drained()));
+        Ok(())
+    }
+
+    async fn still(turn: &mut Turn) -> Result<BTreeSet<Vec<u8>>, String> {
+        turn.undecided().await.map_err(|error| error.to_string())
+    }
+}
+
+/// Where the time of a hold went; None is what was not reached.
+#[derive(Debug, Default)]
+struct Laps {
+    held: Duration,
+    acknowledged: Option<Duration>,
+    settled: Option<Duration>,
+    drained: Option<Duration>,
+    recorded: Option<Duration>,
+}
+
+impl fmt::Display for Laps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "held in {} ms", self.held.as_millis())?;
+        let laps = [
+            ("acknowledged", self.acknowledged),
+            ("settled", self.settled),
+            ("drained", self.drained),
+            ("recorded", self.recorded),
+        ];
+        for (what, lap) in laps {
+            match lap {
+                Some(lap) => write!(f, ", {what} in {} ms", lap.as_millis())?,
+                None => return write!(f, ", not {what}"),
+            }
+        }
+        Ok(())
     }
 }

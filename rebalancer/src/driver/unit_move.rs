@@ -4,7 +4,6 @@ use super::{Driver, MoveStatus};
 use crate::{
     FlowState, MoveError, MoveSpec, Mover, Side, Switches, TableSpec,
     preflight::Severity,
-    state::Direction,
     workflow::{self, CALM, FlowView, LAG_MAX, Step, View},
 };
 use shardline_model::{
@@ -208,7 +207,7 @@ impl MoveRun {
             Step::Set(to) => self.set(one, to).await,
             Step::Clear(side) => {
                 if side == Side::Source {
-                    self.mover.outlived(PAUSE).await?;
+                    self.mover.outlived().await?;
                 }
                 self.mover.purge(side).await?;
                 self.mover.forget().await?;
@@ -315,12 +314,4 @@ fn spec(
         source: endpoint(one.from)?,
         target: endpoint(one.to)?,
     })
-}
-
-/// The side that owns the units before a change of owner in this direction.
-pub(super) fn owner(direction: Direction) -> Side {
-    match direction {
-        Direction::Forward => Side::Source,
-        Direction::Reverse => Side::Target,
-    }
 }
