@@ -115,6 +115,12 @@ pub struct Limits {
     pub statement_bytes_max: usize,
     /// Bytes that one statement may keep while it merges.
     pub merge_bytes_max: usize,
+    /// Rows that one statement may bring to one server.
+    pub compute_rows_max: usize,
+    /// Bytes of them.
+    pub compute_bytes_max: usize,
+    /// How long bringing them may take.
+    pub compute_timeout: Duration,
     /// An idle session is closed after this time, unless it set `wait_timeout`.
     pub idle_timeout: Duration,
     /// How long the handshake may take.
@@ -137,6 +143,9 @@ impl Default for Limits {
             statements_max: 16_382,
             statement_bytes_max: 64 << 20,
             merge_bytes_max: 256 << 20,
+            compute_rows_max: 10_000_000,
+            compute_bytes_max: 2 << 30,
+            compute_timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(28_800),
             handshake_timeout: Duration::from_secs(10),
             sequence_block: 1_000,

@@ -25,6 +25,7 @@ pub struct Metrics {
     held: Counter,
     single: Counter,
     scatter: Counter,
+    compute: Counter,
     write: Counter,
     ddl: Counter,
     session: Counter,
@@ -46,6 +47,7 @@ impl Default for Metrics {
             held: counter!("shardline_proxy_held_statements_total"),
             single: statements("single"),
             scatter: statements("scatter"),
+            compute: statements("compute"),
             write: statements("write"),
             ddl: statements("ddl"),
             session: statements("session"),
@@ -61,6 +63,7 @@ impl Metrics {
         match plan {
             Plan::Single(_) => self.single.increment(1),
             Plan::Scatter(_) => self.scatter.increment(1),
+            Plan::Compute(_) => self.compute.increment(1),
             Plan::Write(_) => self.write.increment(1),
             Plan::Ddl(_) => self.ddl.increment(1),
             Plan::Session(_) => self.session.increment(1),

@@ -2,8 +2,8 @@
 //! line that says what is done, then indented lines with the parts.
 
 use crate::plan::{
-    Affected, ColumnRef, Ddl, InsertId, Merge, MergeFunction, OrderKey, Plan, Refusal, Scatter,
-    ShardSql, ShardStatement, Single, SortColumn, Target, Traits, Write,
+    Affected, ColumnRef, Compute, Ddl, InsertId, Merge, MergeFunction, OrderKey, Plan, Refusal,
+    Scatter, ShardSql, ShardStatement, Single, SortColumn, TableName, Target, Traits, Whole, Write,
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -12,6 +12,7 @@ impl Display for Plan {
         match self {
             Self::Single(single) => single.fmt(f),
             Self::Scatter(scatter) => scatter.fmt(f),
+            Self::Compute(compute) => compute.fmt(f),
             Self::Write(write) => write.fmt(f),
             Self::Ddl(ddl) => ddl.fmt(f),
             Self::Session(statement) => write!(f, "session: {statement:?}"),
@@ -44,6 +45,32 @@ impl Display for Scatter {
         traits(f, self.traits)?;
         parts(f, &self.parts)?;
         self.merge.fmt(f)
+    }
+}
+
+impl Display for Compute {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.home {
+            Some(shard) => write!(f, "compute on the server of {shard}")?,
+            None => write!(f, "compute on the server of any shard")?,
+        }
+        traits(f, self.statement.traits)?;
+        if let ShardSql::Edited { sql, .. } = &self.statement.sql {
+            write!(f, "\n  sql: {}", one_line(sql))?;
+        }
+        for fetch in &self.fetches {
+            let TableName { database, table } = &fetch.table;
+            write!(f, "\n  fill {database}.{table}")?;
+            match fetch.whole {
+                Whole::Nowhere => {}
+                Whole::On(shard) => write!(f, " unless that is {shard}")?,
+                Whole::Everywhere => write!(f, " when in a transaction")?,
+            }
+            for part in &fetch.parts {
+                write!(f, "\n    {}: {}", part.shard, one_line(&part.sql))?;
+            }
+        }
+        Ok(())
     }
 }
 

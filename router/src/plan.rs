@@ -12,6 +12,8 @@ pub enum Plan {
     Single(Single),
     /// The same or an edited statement on several shards, merged.
     Scatter(Scatter),
+    /// A read whose rows are brought to one server, which runs the rest.
+    Compute(Box<Compute>),
     /// A write on several shards.
     Write(Write),
     /// A schema change on all shards.
@@ -90,6 +92,81 @@ pub struct Scatter {
     pub traits: Traits,
     /// Why one shard was not enough, for EXPLAIN.
     pub reason: String,
+}
+
+/// A read that no merge of the shards' rows answers: the tables that it names are filled, on one
+/// server, with the rows that can matter, and the statement runs there as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compute {
+    /// The statement, for that server.
+    pub statement: Single,
+    /// What it needs, table by table.
+    pub fetches: Vec<Fetch>,
+    /// The shard whose server already has a table of it that no other has.
+    pub home: Option<ShardId>,
+}
+
+impl Compute {
+    /// The shards that are read, without repetition.
+    pub fn shards(&self) -> Vec<ShardId> {
+        let parts = self.fetches.iter().flat_map(|fetch| &fetch.parts);
+        let mut shards: Vec<ShardId> = parts.map(|part| part.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+}
+
+/// The rows of one table that a [`Compute`] may need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetch {
+    /// The table.
+    pub table: TableName,
+    /// Where all of it is.
+    pub whole: Whole,
+    /// The names of the columns that `*` stands for, in order.
+    pub shown: Vec<String>,
+    /// What the parts select, in order.
+    pub columns: Vec<FetchColumn>,
+    /// Whether every column that is left out may be left out of an INSERT.
+    pub complete: bool,
+    /// The query for each shard.
+    pub parts: Vec<ShardStatement>,
+}
+
+/// Which shards have all rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// None.
+    Nowhere,
+    /// This one.
+    On(ShardId),
+    /// Each.
+    Everywhere,
+}
+
+/// A column of a [`Fetch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchColumn {
+    /// Its name.
+    pub name: String,
+    /// How its values come.
+    pub carried: Carried,
+}
+
+/// How a value comes from a shard, and so how it is written for another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// Digits, as they are.
+    Number,
+    /// ASCII text, in quotes.
+    Text,
+    /// Bytes in the column's own character set.
+    Bytes,
+    /// UTF-8.
+    Utf8,
+    /// Seconds since 1970, with a fraction; 0 is the date of zeros.
+    Timestamp,
 }
 
 /// One shard's share of a statement.

@@ -2,6 +2,7 @@
 //! tree cannot say is refused here with its reason; what depends on values waits for
 //! the template to be bound.
 
+pub(crate) mod compute;
 pub(crate) mod functions;
 pub(crate) mod holds;
 pub(crate) mod insert;

@@ -17,6 +17,11 @@ impl Refusal {
         Self { code: NOT_SUPPORTED, reason: reason.into(), hint: hint.into() }
     }
 
+    /// Whether it is for the sake of several shards alone: one server may run it.
+    pub(crate) fn is_of_shards(&self) -> bool {
+        self.code == NOT_SUPPORTED
+    }
+
     /// Text that is no statement.
     pub fn syntax(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: PARSE_ERROR, reason: reason.into(), hint: hint.into() }

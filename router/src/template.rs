@@ -10,8 +10,8 @@ use crate::{
         Traits, Write,
     },
     planner::{
-        self, functions::SessionCall, holds::Holds, insert::InsertForm, modify::ModifyForm,
-        scatter::build, select::ReadForm, strangers::Strangers,
+        self, compute::ComputeForm, functions::SessionCall, holds::Holds, insert::InsertForm,
+        modify::ModifyForm, scatter::build, select::ReadForm, strangers::Strangers,
     },
     route::{Destination, Values},
     splice::{Edit, Splicer},
@@ -145,6 +145,7 @@ impl Template {
         let traits = match &plan {
             Plan::Single(single) => single.traits,
             Plan::Scatter(scatter) => scatter.traits,
+            Plan::Compute(compute) => compute.statement.traits,
             Plan::Write(_) => Traits { writes: true, ..Traits::default() },
             Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Traits::default(),
         };
@@ -265,6 +266,33 @@ impl Template {
             Destination::Several(shards) => shards,
             Destination::Apart => BTreeSet::new(),
         };
+        let refusal = match self.bind_scatter(form, input, values, editor, shards) {
+            Err(BindError::Refused(refusal)) if refusal.is_of_shards() => refusal,
+            bound => return bound,
+        };
+        let limit = input.session.select_limit;
+        let again;
+        let compute = match (&form.compute, &form.scatter) {
+            (Some(compute), _) => compute,
+            (None, Ok(scatter)) => {
+                let pieces = editor.pieces().map_err(BindError::Refused)?;
+                again = ComputeForm::of_scatter(&pieces, input.catalog, scatter, form.traits);
+                &again
+            }
+            (None, Err(_)) => return Err(BindError::Refused(refusal)),
+        };
+        let compute = compute.as_ref().map_err(|refusal| BindError::Refused(refusal.clone()))?;
+        planner::compute::bind(compute, &values, input.catalog, limit, editor)
+    }
+
+    fn bind_scatter(
+        &self,
+        form: &ReadForm,
+        input: &BindInput<'_>,
+        values: Values<'_>,
+        editor: &Editor<'_>,
+        shards: BTreeSet<ShardId>,
+    ) -> Result<Plan, BindError> {
         let scatter =
             form.scatter.as_ref().map_err(|refusal| BindError::Refused(refusal.clone()))?;
         if shards.is_empty() {

@@ -14,6 +14,7 @@ mod table;
 
 mod change;
 mod expression;
+mod query;
 mod select;
 
 mod cases;

@@ -2,6 +2,7 @@
 
 use crate::{
     pair::{Bench, Seen},
+    query::query,
     random::Random,
     select::select,
     table::Table,
@@ -23,6 +24,8 @@ const SESSIONS: &[&[&str]] = &[
     &["SET SESSION sql_select_limit = 7, div_precision_increment = 8"],
 ];
 
+/// How many of a hundred statements have several levels or need rows in one place.
+const LEVELS_PERCENT: usize = 40;
 /// Statements of one session.
 const SESSION_STATEMENTS: usize = 40;
 
@@ -48,9 +51,13 @@ pub(crate) async fn run(bench: &Bench, seed: u64, count: usize, tables: &[Table]
                 3 => pair.set("SET autocommit = 1").await?,
                 _ => {}
             }
-            let mut statement = select(&mut random, tables);
+            let mut make = || match random.percent(LEVELS_PERCENT) {
+                true => query(&mut random, tables),
+                false => select(&mut random, tables),
+            };
+            let mut statement = make();
             while limited && !statement.ordered {
-                statement = select(&mut random, tables);
+                statement = make();
             }
             let label = format!("read {done} (session {number} {session:?})");
             pair.check(&label, &statement).await?;

@@ -68,6 +68,8 @@ pub struct BackendConnection {
     /// SET TRANSACTION was sent and no transaction has begun since.
     characteristics_pending: bool,
     statements: Statements,
+    /// It has temporary tables.
+    scratch: bool,
     /// Whose account it is logged in with.
     incarnation: Option<Incarnation>,
 }
@@ -95,6 +97,7 @@ impl BackendConnection {
             after_command: 1,
             characteristics_pending: false,
             statements: Statements::new(statements_max),
+            scratch: false,
             incarnation: None,
         }
     }
@@ -227,12 +230,18 @@ impl BackendConnection {
         self.condition = Condition::Broken;
     }
 
+    /// Whether it has temporary tables, which another session must not meet.
+    pub fn set_scratch(&mut self, scratch: bool) {
+        self.scratch = scratch;
+    }
+
     /// Whether another session may use it: every answer is read, no transaction is open,
     /// and what was set can be put back.
     pub fn is_clean(&self) -> bool {
         self.condition == Condition::Quiet
             && !self.in_transaction()
             && !self.characteristics_pending
+            && !self.scratch
             && self.restoring.is_none()
             && self.connection.unsent() == 0
             && self.connection.buffered().is_empty()

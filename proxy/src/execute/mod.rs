@@ -1,8 +1,9 @@
 //! Running plans on shards: one shard's answer forwarded as it is, several shards' rows
-//! merged, writes in parts.
+//! merged or brought to one server, writes in parts.
 
 pub(crate) mod checked;
 pub(crate) mod committed;
+mod compute;
 pub(crate) mod outgoing;
 pub(crate) mod relay;
 pub(crate) mod scatter;

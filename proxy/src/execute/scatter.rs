@@ -19,7 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use shardline_model::id::ShardId;
-use shardline_router::plan::Scatter;
+use shardline_router::plan::{Scatter, ShardStatement};
 use shardline_wire::{
     ConnectionError, ErrPacket, OkPacket,
     column::{self, ColumnDefinition},
@@ -48,11 +48,27 @@ struct Source {
 
 /// All parts.
 #[derive(Default)]
-struct Sources {
+pub(super) struct Sources {
     all: Vec<Source>,
     /// KILL QUERY that was passed on. A connection is not used again before its kill is
     /// over, or the kill would meet the next statement.
     kills: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Sources {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether any of them has more to say.
+    pub(super) fn any_left(&self) -> bool {
+        self.all.iter().any(|source| !source.ended)
+    }
+
+    /// The client is not told of their warnings.
+    pub(super) fn forget_warnings(&mut self) {
+        self.all.iter_mut().for_each(|source| source.warnings = 0);
+    }
 }
 
 impl Session {
@@ -67,21 +83,25 @@ impl Session {
         if access.writes {
             return Err(SqlError::internal("a scatter that writes was planned").into());
         }
-        let mut sources = self.send_parts(plan, protocol).await?;
+        let mut sources = self.send_parts(&plan.parts, protocol).await?;
         let merged = self.merge(plan, protocol, position, &mut sources).await;
         let closed = self.close_sources(sources, merged.is_ok()).await;
         merged?;
         closed
     }
 
-    async fn send_parts(&mut self, plan: &Scatter, protocol: Protocol) -> Result<Sources, Failure> {
-        let mut order: Vec<usize> = (0..plan.parts.len()).collect();
-        order.sort_by_key(|part| plan.parts[*part].shard);
+    pub(super) async fn send_parts(
+        &mut self,
+        parts: &[ShardStatement],
+        protocol: Protocol,
+    ) -> Result<Sources, Failure> {
+        let mut order: Vec<usize> = (0..parts.len()).collect();
+        order.sort_by_key(|part| parts[*part].shard);
         let mut connections: Vec<Option<PooledConnection>> = Vec::new();
-        connections.resize_with(plan.parts.len(), || None);
+        connections.resize_with(parts.len(), || None);
         let mut taken = Ok(());
         for part in order {
-            match self.connection(plan.parts[part].shard).await {
+            match self.connection(parts[part].shard).await {
                 Ok(connection) => connections[part] = Some(connection),
                 Err(failure) => {
                     taken = Err(failure);
@@ -90,7 +110,7 @@ impl Session {
             }
         }
         let mut sources = Sources::default();
-        for (part, connection) in plan.parts.iter().zip(connections) {
+        for (part, connection) in parts.iter().zip(connections) {
             let Some(mut connection) = connection else { continue };
             let shard = part.shard;
             let outgoing = Outgoing::literal(&part.sql, protocol, true);
@@ -189,7 +209,7 @@ impl Session {
     }
 
     /// The first packets of a part's answer: its columns.
-    async fn read_head(
+    pub(super) async fn read_head(
         &mut self,
         sources: &mut Sources,
         index: usize,
@@ -228,15 +248,7 @@ impl Session {
             let mut fed = false;
             for index in parts.clone() {
                 for _ in 0..ROWS_AHEAD {
-                    if sources.all[index].ended {
-                        break;
-                    }
-                    let received = sources.all[index].connection.wire().try_read_packet();
-                    let payload = match received {
-                        Ok(Some(payload)) => self.row_or_error(sources, index, payload)?,
-                        Ok(None) => break,
-                        Err(error) => return Err(self.broken_part(sources, index, error).await),
-                    };
+                    let Some(payload) = self.try_packet(sources, index).await? else { break };
                     fed = true;
                     match self.row_or_end(sources, index, payload).await? {
                         Some(row) => merger.push(index, row).map_err(merge_error)?,
@@ -251,8 +263,24 @@ impl Session {
         }
     }
 
+    /// A packet of a part's rows that has come already. An ERR packet is the statement's error.
+    pub(super) async fn try_packet(
+        &mut self,
+        sources: &mut Sources,
+        index: usize,
+    ) -> Result<Option<Bytes>, Failure> {
+        if sources.all[index].ended {
+            return Ok(None);
+        }
+        match sources.all[index].connection.wire().try_read_packet() {
+            Ok(Some(payload)) => self.row_or_error(sources, index, payload).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.broken_part(sources, index, error).await),
+        }
+    }
+
     /// Waits until bytes of any of these parts came, while the client and KILL are watched.
-    async fn wait_for_parts(
+    pub(super) async fn wait_for_parts(
         &mut self,
         sources: &mut Sources,
         parts: Range<usize>,
@@ -294,7 +322,7 @@ impl Session {
     }
 
     /// A packet of a part's rows; None is its end.
-    async fn row_or_end(
+    pub(super) async fn row_or_end(
         &mut self,
         sources: &mut Sources,
         index: usize,
@@ -380,7 +408,7 @@ impl Session {
 
     /// Gives the connections back. Rows that nobody needs are read when they are few or
     /// when the connection is a part of a transaction; otherwise it is closed.
-    async fn close_sources(
+    pub(super) async fn close_sources(
         &mut self,
         mut sources: Sources,
         succeeded: bool,

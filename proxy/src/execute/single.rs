@@ -155,6 +155,15 @@ impl Session {
             Err(BackendFailure::Told(error)) => return Attempt::Told(error),
             Err(BackendFailure::Lost(reason)) => return Attempt::Lost(reason, Sent::Nothing),
         }
+        self.forward_answer(connection, run).await
+    }
+
+    /// Forwards the answer to a statement that was sent.
+    pub(super) async fn forward_answer(
+        &mut self,
+        connection: &mut PooledConnection,
+        run: &SingleRun<'_>,
+    ) -> Attempt {
         if run.position == Position::Only {
             let mut relaying = run.relay(connection).begin();
             return self.follow(connection, run, &mut relaying).await;
@@ -428,7 +437,7 @@ impl Session {
 }
 
 /// What follows when a response broke off: an error, if the client can still be told.
-fn broken_off(sent: Sent, failure: Failure) -> Failure {
+pub(super) fn broken_off(sent: Sent, failure: Failure) -> Failure {
     match sent {
         Sent::Nothing | Sent::Packets => failure,
         Sent::Broken => Failure::Client(crate::session::client::ClientLost::ResultBroken),

@@ -27,7 +27,13 @@ impl Session {
             Ok(Plan::Single(single)) => single.traits.writes || strict,
             Ok(Plan::Write(_)) => true,
             Err(unplanned) => unplanned.may_write(),
-            Ok(Plan::Scatter(_) | Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_)) => false,
+            Ok(
+                Plan::Scatter(_)
+                | Plan::Compute(_)
+                | Plan::Ddl(_)
+                | Plan::Session(_)
+                | Plan::Refuse(_),
+            ) => false,
         }
     }
 

@@ -81,6 +81,14 @@ impl Session {
         if let Some(held) = self.branches.take(shard) {
             return Ok(held);
         }
+        self.connection_aside(shard).await
+    }
+
+    /// A connection to the shard that is none of the transaction's.
+    pub(crate) async fn connection_aside(
+        &mut self,
+        shard: ShardId,
+    ) -> Result<PooledConnection, Failure> {
         let wanted = self.wanted();
         let shared = self.shared.clone();
         if let Some(idle) = shared.pools.try_checkout(shard, wanted) {

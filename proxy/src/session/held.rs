@@ -46,6 +46,9 @@ impl Session {
             Plan::Scatter(scatter) if transactional => {
                 scatter.parts.iter().for_each(|part| self.enter_shard(part.shard, epoch));
             }
+            Plan::Compute(compute) if transactional => {
+                compute.shards().into_iter().for_each(|shard| self.enter_shard(shard, epoch));
+            }
             // By itself it is a transaction too.
             Plan::Write(write) if transactional || write.parts.len() > 1 => {
                 write.parts.iter().for_each(|part| self.enter_shard(part.shard, epoch));
@@ -53,6 +56,7 @@ impl Session {
             // What runs anywhere is looked at afterwards.
             Plan::Single(_)
             | Plan::Scatter(_)
+            | Plan::Compute(_)
             | Plan::Write(_)
             | Plan::Ddl(_)
             | Plan::Session(_)

@@ -65,7 +65,7 @@ impl Session {
             Some(Plan::Refuse(refusal)) => {
                 return Err(self.refusal(SqlError::refused(&refusal), sql, &catalog).await);
             }
-            Some(Plan::Single(_) | Plan::Scatter(_) | Plan::Write(_)) | None => {
+            Some(Plan::Single(_) | Plan::Scatter(_) | Plan::Compute(_) | Plan::Write(_)) | None => {
                 self.prepare_on_shard(sql, &catalog).await?
             }
         };

@@ -25,7 +25,9 @@ use shardline_model::{
 };
 use shardline_router::{
     lexer::Lexer,
-    plan::{InsertId, Plan, Refusal, SessionStatement, ShardSql, Single, Target, Traits, Write},
+    plan::{
+        Compute, InsertId, Plan, Refusal, SessionStatement, ShardSql, Single, Target, Traits, Write,
+    },
     router::Scratch,
     template::{BindError, BindInput, Template},
     view::SessionView,
@@ -70,7 +72,7 @@ impl Planned {
     /// Whether it is a statement on rows.
     fn runs_on_shards(&self) -> bool {
         let plan = self.plan.as_ref().map(|noted| &noted.plan);
-        matches!(plan, Ok(Plan::Single(_) | Plan::Scatter(_) | Plan::Write(_)))
+        matches!(plan, Ok(Plan::Single(_) | Plan::Scatter(_) | Plan::Compute(_) | Plan::Write(_)))
     }
 }
 
@@ -228,6 +230,18 @@ impl Session {
                 self.in_use = Some(catalog);
                 let (protocol, position) = (statement.protocol, statement.position);
                 let run = self.run_scatter(&scatter, protocol, position).await;
+                self.in_use = None;
+                run
+            }
+            Plan::Compute(compute) => {
+                if let Some(note) = note.filter(|_| self.transaction.is_transactional()) {
+                    for shard in compute.shards() {
+                        self.written.note(shard, &note)?;
+                    }
+                }
+                self.in_use = Some(catalog.clone());
+                let run = self.compute(&compute, &statement, &catalog);
+                let run = Box::pin(run).await;
                 self.in_use = None;
                 run
             }
@@ -441,6 +455,18 @@ impl Session {
         Err(SqlError::no_shards().into())
     }
 
+    /// Runs a read with its rows on one server.
+    pub(super) async fn compute(
+        &mut self,
+        plan: &Compute,
+        statement: &Statement<'_>,
+        catalog: &Catalog,
+    ) -> Result<(), Failure> {
+        let anywhere = catalog.shards.keys().next().copied().ok_or_else(SqlError::no_shards)?;
+        let run = single_run(&plan.statement, plan.home.unwrap_or(anywhere), statement);
+        self.run_compute(plan, run, catalog).await
+    }
+
     async fn advance(&self, table: TableId, high: u64) -> Result<(), Failure> {
         if !self.shared.sequences.advance_now(table, high) {
             Box::pin(self.shared.sequences.advance(table, high)).await?;
@@ -518,6 +544,7 @@ impl Session {
             },
             Plan::Single(Single { target: Target::Any, .. })
             | Plan::Scatter(_)
+            | Plan::Compute(_)
             | Plan::Ddl(_)
             | Plan::Session(_)
             | Plan::Refuse(_) => (None, false),

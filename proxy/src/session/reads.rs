@@ -16,7 +16,7 @@ use crate::{
 };
 use shardline_model::{catalog::Catalog, id::ShardId};
 use shardline_router::{
-    plan::{Plan, Scatter, Single, Target},
+    plan::{Plan, Single, Target},
     template::{BindInput, Template},
     touch::Touches,
 };
@@ -51,6 +51,7 @@ fn checks_of(plan: &Plan, touches: &Touches, any: Option<ShardId>) -> Vec<(Shard
         Plan::Single(Single { target: Target::Shard(shard), .. }) => vec![*shard],
         Plan::Single(Single { target: Target::Any, .. }) => any.into_iter().collect(),
         Plan::Scatter(scatter) => scatter.parts.iter().map(|part| part.shard).collect(),
+        Plan::Compute(compute) => compute.shards(),
         Plan::Write(_) | Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Vec::new(),
     };
     shards.into_iter().map(|shard| (shard, check_of(shard, touches))).collect()
@@ -78,7 +79,7 @@ impl Session {
         let reads = !traits.writes && !traits.locks;
         let (one_shard, reads) = match plan {
             Plan::Single(_) => (true, reads),
-            Plan::Scatter(_) => (false, reads),
+            Plan::Scatter(_) | Plan::Compute(_) => (false, reads),
             Plan::Write(_) => (false, false),
             Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => return Reading::Plain,
         };
@@ -151,18 +152,18 @@ impl Session {
             (Reading::Checked(touches), Plan::Single(single)) => {
                 return self.read_single(single, touches, statement, catalog).await;
             }
-            (Reading::Checked(touches), Plan::Scatter(scatter)) => {
+            (Reading::Checked(touches), Plan::Scatter(_) | Plan::Compute(_)) => {
                 let checks = checks_of(plan, touches, None);
                 if !self.transaction.is_transactional() {
-                    return Some(
-                        self.read_alone(scatter, &checks, Alone::Checked, statement).await,
-                    );
+                    let read = self.read_alone(plan, &checks, Alone::Checked, statement, catalog);
+                    return Some(read.await);
                 }
                 self.enter_checked(&checks).await
             }
-            (Reading::Whole(touches), Plan::Scatter(scatter)) => {
+            (Reading::Whole(touches), Plan::Scatter(_) | Plan::Compute(_)) => {
                 let checks = checks_of(plan, touches, None);
-                return Some(self.read_alone(scatter, &checks, Alone::Whole, statement).await);
+                let read = self.read_alone(plan, &checks, Alone::Whole, statement, catalog);
+                return Some(read.await);
             }
             (Reading::Plain | Reading::Begin | Reading::Checked(_) | Reading::Whole(_), _) => {
                 Ok(())
@@ -212,16 +213,17 @@ impl Session {
     /// A read on several shards outside a transaction, in one of its own.
     async fn read_alone(
         &mut self,
-        scatter: &Scatter,
+        plan: &Plan,
         checks: &[(ShardId, LockCheck)],
         alone: Alone,
         statement: &Statement<'_>,
+        catalog: &Catalog,
     ) -> Result<(), Failure> {
         self.transaction.begin_read();
         let entered = match alone {
             Alone::Checked => self.enter_checked(checks).await,
             Alone::Whole => {
-                let mut shards: Vec<_> = scatter.parts.iter().map(|part| part.shard).collect();
+                let mut shards: Vec<_> = checks.iter().map(|(shard, _)| *shard).collect();
                 shards.sort_unstable();
                 shards.dedup();
                 match self.open_snapshots(&shards).await {
@@ -230,9 +232,22 @@ impl Session {
                 }
             }
         };
-        let done = match entered {
-            Ok(()) => self.run_scatter(scatter, statement.protocol, statement.position).await,
-            Err(failure) => Err(failure),
+        let done = match (entered, plan) {
+            (Ok(()), Plan::Scatter(scatter)) => {
+                self.run_scatter(scatter, statement.protocol, statement.position).await
+            }
+            (Ok(()), Plan::Compute(compute)) => {
+                Box::pin(self.compute(compute, statement, catalog)).await
+            }
+            (
+                Ok(()),
+                Plan::Single(_)
+                | Plan::Write(_)
+                | Plan::Ddl(_)
+                | Plan::Session(_)
+                | Plan::Refuse(_),
+            ) => Err(SqlError::internal("a read of its own was no read of several shards").into()),
+            (Err(failure), _) => Err(failure),
         };
         // Whatever went wrong may have ended it already.
         if self.transaction.is_transactional() {

@@ -176,6 +176,7 @@ pub(crate) fn plan_shards(plan: &Plan) -> SmallVec<[ShardId; 4]> {
         }
         Plan::Scatter(scatter) => scatter.parts.iter().map(|part| part.shard).collect(),
         Plan::Write(write) => write.parts.iter().map(|part| part.shard).collect(),
+        Plan::Compute(compute) => compute.shards().into(),
         Plan::Single(Single { target: Target::Any, .. })
         | Plan::Ddl(_)
         | Plan::Session(_)

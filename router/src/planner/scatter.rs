@@ -60,11 +60,11 @@ const AGGREGATES: &[&str] = &[
 pub(crate) fn prepare(
     context: &Context<'_>,
     items: &[SelectItem],
-    facts: Facts,
-    shape: Shape,
-) -> Result<ScatterForm, Refusal> {
-    check_tables(&facts)?;
-    check_outer_joins(&facts)?;
+    facts: &Facts,
+    shape: &Shape,
+) -> Result<(Vec<Item>, Strangers), Refusal> {
+    check_tables(facts)?;
+    check_outer_joins(facts)?;
     let pieces = context.pieces;
     let windows = (0..pieces.len()).any(|index| {
         pieces.is_word(index, "OVER")
@@ -90,11 +90,11 @@ pub(crate) fn prepare(
         ));
     }
     let items = shape.items.iter().zip(items);
-    let items = items.map(|(range, item)| Item::of(pieces, range.clone(), item, &facts));
+    let items = items.map(|(range, item)| Item::of(pieces, range.clone(), item, facts));
     let items = items.collect::<Result<Vec<_>, _>>()?;
     let place = WherePlace { body: shape.condition.clone(), end: shape.filter_end };
-    let strangers = Strangers::of(&facts, context.catalog, place)?;
-    Ok(ScatterForm { shape, items, facts, strangers })
+    let strangers = Strangers::of(facts, context.catalog, place)?;
+    Ok((items, strangers))
 }
 
 /// All sharded tables must be tied by their whole shard key; beside them only broadcast

@@ -7,7 +7,14 @@ use crate::{
     lexer::TokenKind,
     parse::{into_variables, locking_clause},
     plan::{Refusal, Traits},
-    planner::{Context, scatter, scatter::ScatterForm, shape, untold},
+    planner::{
+        Context,
+        compute::ComputeForm,
+        scatter::{self, ScatterForm, item::Item},
+        shape,
+        strangers::Strangers,
+        untold,
+    },
     route::Route,
     template::Form,
     touch::{Change, Choice, Touching},
@@ -23,6 +30,8 @@ pub(crate) struct ReadForm {
     pub(crate) traits: Traits,
     /// How it runs on several shards.
     pub(crate) scatter: Result<ScatterForm, Refusal>,
+    /// How one server runs it with all of its rows; None while several shards can.
+    pub(crate) compute: Option<Result<ComputeForm, Refusal>>,
     /// Select items without an alias, which keep their name when a call in them is replaced.
     pub(crate) nameless: Vec<Range<usize>>,
     pub(crate) touching: Touching,
@@ -71,8 +80,23 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         true => chosen(context, &facts, query),
         false => Touching::default(),
     };
-    let scatter = scatter_form(context, query, facts, shape, traits);
-    Ok(Form::Read(ReadForm { route, traits, scatter, nameless, touching }))
+    let scatter = scatter_form(context, query, &facts, shape.as_ref(), traits);
+    let compute = match &scatter {
+        Ok(_) => None,
+        Err(refusal) if context.catalog.shards.len() == 1 || !refusal.is_of_shards() => {
+            Some(Err(refusal.clone()))
+        }
+        Err(_) => {
+            let catalog = context.catalog;
+            Some(ComputeForm::of_query(pieces, catalog, &statement, &facts, traits))
+        }
+    };
+    let scatter = match (scatter, shape) {
+        (Ok((items, strangers)), Some(shape)) => Ok(ScatterForm { shape, items, facts, strangers }),
+        (Ok(_), None) => Err(no_plain_select()),
+        (Err(refusal), _) => Err(refusal),
+    };
+    Ok(Form::Read(ReadForm { route, traits, scatter, compute, nameless, touching }))
 }
 
 /// What of the rows that it reads or locks is known by now: those of all its tables.
@@ -100,10 +124,10 @@ fn top_items(query: &Query) -> Option<&[SelectItem]> {
 fn scatter_form(
     context: &Context<'_>,
     query: &Query,
-    facts: Facts,
-    shape: Option<shape::Shape>,
+    facts: &Facts,
+    shape: Option<&shape::Shape>,
     traits: Traits,
-) -> Result<ScatterForm, Refusal> {
+) -> Result<(Vec<Item>, Strangers), Refusal> {
     if traits.assigns_variables {
         return Err(Refusal::not_supported(
             "user variables are assigned by a statement that needs several shards",
@@ -123,10 +147,14 @@ fn scatter_form(
         ));
     }
     let (Some(shape), Some(items)) = (shape, top_items(query)) else {
-        return Err(Refusal::not_supported(
-            "this form of SELECT over several shards is not supported yet",
-            "write one plain SELECT without outer parentheses",
-        ));
+        return Err(no_plain_select());
     };
     scatter::prepare(context, items, facts, shape)
+}
+
+fn no_plain_select() -> Refusal {
+    Refusal::not_supported(
+        "this form of SELECT over several shards is not supported yet",
+        "write one plain SELECT without outer parentheses",
+    )
 }

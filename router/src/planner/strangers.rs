@@ -4,7 +4,12 @@
 //! all its sharded tables are tied by their shard keys, and that one is kept by all joins.
 
 use crate::{bind::Facts, lexer::TokenKind, parse::Pieces, plan::Refusal, splice::Edit};
-use shardline_model::{catalog::Catalog, id::ShardId, placement::Units, predicate};
+use shardline_model::{
+    catalog::{Catalog, Table, TableKind},
+    id::ShardId,
+    placement::Units,
+    predicate,
+};
 use std::{collections::BTreeMap, ops::Range};
 
 /// The conditions of one statement.
@@ -83,31 +88,13 @@ impl Strangers {
         instance: usize,
     ) -> Option<BTreeMap<ShardId, String>> {
         let bound = &facts.instances[instance];
-        let table = bound.table.as_ref()?;
-        let group = bound.sharding()?.group;
-        let types = table.key_types().ok()?;
         let quote = predicate::quote_identifier;
         let prefix = match (facts.instances.len(), bound.aliased) {
             (1, _) => String::new(),
             (_, true) => format!("{}.", quote(&bound.name)),
             (_, false) => format!("{}.{}.", quote(&bound.database), quote(&bound.name)),
         };
-        let names = table.key_column_names();
-        let columns: Vec<String> =
-            names.iter().map(|name| format!("{prefix}{}", quote(name))).collect();
-        let mut units: BTreeMap<ShardId, Vec<Units>> = BTreeMap::new();
-        for one in catalog.moves_of_group(group) {
-            add(units.entry(one.stranger()).or_default(), &one.units);
-        }
-        let condition = |units: Vec<Units>| {
-            let each = units.iter().map(|units| predicate::units_sql_of(units, &types, &columns));
-            let each: Vec<String> = each.collect();
-            match each.as_slice() {
-                [one] => one.clone(),
-                _ => format!("({})", each.join(" OR ")),
-            }
-        };
-        Some(units.into_iter().map(|(shard, units)| (shard, condition(units))).collect())
+        of_table(bound.table.as_ref()?, &prefix, catalog)
     }
 
     /// The shards of these that hold rows of others, for EXPLAIN.
@@ -135,6 +122,34 @@ impl Strangers {
             None => vec![insert(end, format!("WHERE NOT {condition}"))],
         }
     }
+}
+
+/// What is true for the rows of others in one table, whose columns are named behind `prefix`.
+pub(crate) fn of_table(
+    table: &Table,
+    prefix: &str,
+    catalog: &Catalog,
+) -> Option<BTreeMap<ShardId, String>> {
+    let TableKind::Sharded(sharding) = &table.kind else { return None };
+    let group = sharding.group;
+    let types = table.key_types().ok()?;
+    let quote = predicate::quote_identifier;
+    let names = table.key_column_names();
+    let columns: Vec<String> =
+        names.iter().map(|name| format!("{prefix}{}", quote(name))).collect();
+    let mut units: BTreeMap<ShardId, Vec<Units>> = BTreeMap::new();
+    for one in catalog.moves_of_group(group) {
+        add(units.entry(one.stranger()).or_default(), &one.units);
+    }
+    let condition = |units: Vec<Units>| {
+        let each = units.iter().map(|units| predicate::units_sql_of(units, &types, &columns));
+        let each: Vec<String> = each.collect();
+        match each.as_slice() {
+            [one] => one.clone(),
+            _ => format!("({})", each.join(" OR ")),
+        }
+    };
+    Some(units.into_iter().map(|(shard, units)| (shard, condition(units))).collect())
 }
 
 /// Adds units to those of other moves. Slots become one list of runs, so that the slot of a

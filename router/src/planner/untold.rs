@@ -6,7 +6,8 @@ use crate::{
     lexer::TokenKind,
     parse::NotUnderstood,
     plan::{InsertId, Refusal, Target, Traits},
-    planner::{Context, functions},
+    planner::{Context, compute::ComputeForm, functions, select::ReadForm},
+    route::{Pins, Route, TableRoute},
     template::{Fixed, Form},
     touch::Touching,
 };
@@ -14,6 +15,7 @@ use shardline_model::{
     catalog::{Table, TableKind},
     id::{GroupId, ShardId},
 };
+use smallvec::SmallVec;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What such a statement's tables allow.
@@ -86,6 +88,9 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
     let target = match (shards.next(), shards.next()) {
         (None, _) => Target::Any,
         (Some(shard), None) => Target::Shard(*shard),
+        (Some(_), Some(_)) if reads && !writes && !pieces.is_word(verb, "DO") => {
+            return Ok(Form::Read(everywhere(context, candidates, traits, error)));
+        }
         (Some(_), Some(_)) => return refuse(),
     };
     if writes && functions::calls(pieces, 0..pieces.len(), &["LAST_INSERT_ID"]).is_some() {
@@ -100,6 +105,38 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
         false => Touching::default(),
     };
     Ok(Form::Fixed(Fixed { target, traits, insert_id, touching }))
+}
+
+/// A query of which all rows of all tables that it could name are brought to one server.
+fn everywhere(
+    context: &Context<'_>,
+    candidates: Candidates,
+    traits: Traits,
+    error: &NotUnderstood,
+) -> ReadForm {
+    let touching = match context.has_guards() {
+        true => Touching::of_tables(candidates.tables.iter().map(Arc::as_ref)),
+        false => Touching::default(),
+    };
+    let mut route = Route { broadcast: candidates.broadcast, ..Route::default() };
+    for table in &candidates.tables {
+        match &table.kind {
+            TableKind::Sharded(sharding) => {
+                let key_types: SmallVec<_> = table.key_types().unwrap_or_default().into();
+                let keys = key_types.iter().map(|_| Vec::new()).collect();
+                let pins = Pins { key_types, keys };
+                route.tables.push(TableRoute { group: sharding.group, pins });
+            }
+            TableKind::Single { shard } if !route.homes.contains(shard) => {
+                route.homes.push(*shard);
+            }
+            TableKind::Single { .. } | TableKind::Broadcast => {}
+        }
+    }
+    let refusal = context.refuse_not_understood(error);
+    let compute = ComputeForm::of_names(context, candidates.tables, traits);
+    let (scatter, nameless) = (Err(refusal), Vec::new());
+    ReadForm { route, traits, scatter, compute: Some(compute), nameless, touching }
 }
 
 /// The groups of all tables that a statement could name.

@@ -1,0 +1,99 @@
+//! `Compute` plans: one server gets the rows that a statement may need, in temporary tables under
+//! the tables' own names, and runs it as it is written. Nobody else sees these tables, they die
+//! with the connection, and no binlog knows of them.
+//!
+//! Which server: that of a shard. It already has every table's definition, the rows of broadcast
+//! tables and of the single tables at home there, which need no copy outside a transaction.
+
+mod answer;
+mod fill;
+mod literal;
+mod scratch;
+
+use self::scratch::Scratch;
+use super::single::SingleRun;
+use crate::{
+    error::SqlError,
+    session::{Session, failure::Failure},
+};
+use shardline_model::{catalog::Catalog, id::ShardId};
+use shardline_router::plan::{Compute, Fetch, Whole};
+
+impl Session {
+    /// Brings the rows together and forwards the server's answer. `run` has the statement; its
+    /// shard is chosen here.
+    pub(crate) async fn run_compute(
+        &mut self,
+        plan: &Compute,
+        run: SingleRun<'_>,
+        catalog: &Catalog,
+    ) -> Result<(), Failure> {
+        let mut scratch = self.open_scratch(plan, catalog).await?;
+        let filled = self.fill_all(plan, &mut scratch).await;
+        if !self.transaction.is_transactional() {
+            // Every shard has answered: its rows are those of now, wherever they go.
+            self.in_use = None;
+        }
+        let answered = match filled {
+            Ok(()) => {
+                let run = SingleRun { shard: scratch.shard(), held: true, ..run };
+                self.answer_from(&mut scratch, run).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match answered {
+            Ok(()) | Err(Failure::Answered) => scratch.clear().await,
+            // Closing the connection takes its tables away, and stops what it still does.
+            Err(_) => scratch.give_up(),
+        }
+        answered
+    }
+
+    /// A connection for a statement's tables, to the first server that can be reached.
+    async fn open_scratch(
+        &mut self,
+        plan: &Compute,
+        catalog: &Catalog,
+    ) -> Result<Scratch, Failure> {
+        let mut shards: Vec<ShardId> = catalog.shards.keys().copied().collect();
+        if !shards.is_empty() {
+            let first = self.registration.id as usize % shards.len();
+            shards.rotate_left(first);
+        }
+        if let Some(home) = plan.home {
+            shards.sort_by_key(|shard| *shard != home);
+        }
+        let mut unreachable = SqlError::no_shards();
+        for shard in shards {
+            match self.connection_aside(shard).await {
+                Ok(connection) => {
+                    let limits = &self.shared.config.limits;
+                    let mut scratch = Scratch::new(connection, limits);
+                    scratch.prepare_to_fill(plan, &self.state).await?;
+                    return Ok(scratch);
+                }
+                Err(Failure::Sql(error)) if error.is_unreachable_shard() => unreachable = error,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(unreachable.into())
+    }
+
+    async fn fill_all(&mut self, plan: &Compute, scratch: &mut Scratch) -> Result<(), Failure> {
+        let transactional = self.transaction.is_transactional();
+        let shard = scratch.shard();
+        // What the open transaction has changed is not seen from another connection.
+        let is_there = |fetch: &&Fetch| match fetch.whole {
+            Whole::Nowhere => false,
+            Whole::On(home) => home == shard && !transactional,
+            Whole::Everywhere => !transactional,
+        };
+        for fetch in plan.fetches.iter().filter(|fetch| !is_there(fetch)) {
+            scratch.make_table(fetch).await?;
+        }
+        for fetch in plan.fetches.iter().filter(|fetch| !is_there(fetch)) {
+            self.fill(fetch, scratch).await?;
+        }
+        self.finish_filling(scratch).await
+    }
+}
