@@ -234,6 +234,12 @@ pub struct Limits {
     pub checkout_timeout_ms: Option<u64>,
     /// Largest packet taken from a client, in bytes.
     pub packet_bytes_max: Option<usize>,
+    /// Rows that one statement may bring to one server.
+    pub compute_rows_max: Option<usize>,
+    /// Bytes of them.
+    pub compute_bytes_max: Option<usize>,
+    /// How long bringing them may take, in milliseconds.
+    pub compute_timeout_ms: Option<u64>,
 }
 
 /// How every proxy works. What is absent has the proxy's default.

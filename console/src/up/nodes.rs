@@ -190,6 +190,11 @@ fn apply_limits(limits: &mut shardline_proxy::config::Limits, wanted: &crate::co
     set(&mut limits.backend_waiters_max, wanted.shard_waiters_max);
     set(&mut limits.held_statements_max, wanted.held_statements_max);
     set(&mut limits.packet_bytes_max, wanted.packet_bytes_max);
+    set(&mut limits.compute_rows_max, wanted.compute_rows_max);
+    set(&mut limits.compute_bytes_max, wanted.compute_bytes_max);
+    if let Some(timeout_ms) = wanted.compute_timeout_ms {
+        limits.compute_timeout = Duration::from_millis(timeout_ms);
+    }
     if let Some(wait_ms) = wanted.checkout_timeout_ms {
         limits.checkout_timeout = Duration::from_millis(wait_ms);
     }

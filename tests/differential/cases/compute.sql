@@ -144,7 +144,6 @@ SELECT @rank;
 SELECT COUNT(*) INTO @n FROM cu a JOIN cu b ON a.boss = b.id;
 SELECT @n;
 SELECT DATABASE(), a.id FROM cu a JOIN cu b ON a.boss = b.id ORDER BY a.id LIMIT 2;
-SELECT SQL_CALC_FOUND_ROWS a.id FROM cu a JOIN cu b ON a.boss = b.id ORDER BY a.id LIMIT 2;
 SELECT FOUND_ROWS();
 SELECT id FROM cu UNION SELECT cu_id FROM co LIMIT 0;
 SELECT a.id, CAST('x' AS UNSIGNED) FROM cu a JOIN cu b ON a.boss = b.id ORDER BY a.id;
@@ -197,4 +196,9 @@ SELECT a.g, JSON_EXTRACT(a.j, '$.a[1]') FROM ct a JOIN ct b ON a.g = b.id + 1 OR
 SET time_zone = DEFAULT;
 SELECT a.ts FROM ct a JOIN ct b ON a.id = b.id ORDER BY a.id;
 SELECT a.ts FROM ct a JOIN ct b ON a.id = b.id WHERE a.ts < '2024-10-26 23:00:00' ORDER BY a.id;
-DROP TABLE ct, cu, co, cl, cb, c1, c3;
+CREATE TABLE cp (id INT NOT NULL, t TEXT, PRIMARY KEY (id), FULLTEXT KEY (t)) /*!999999 SHARD BY HASH (id) */;
+CREATE TABLE cq (id INT NOT NULL, d DATE NOT NULL, PRIMARY KEY (id, d)) /*!999999 SHARD BY HASH (id) */ PARTITION BY RANGE (YEAR(d)) (PARTITION p0 VALUES LESS THAN (2020), PARTITION p1 VALUES LESS THAN MAXVALUE);
+INSERT INTO cp VALUES (1, 'some words'), (2, NULL), (3, 'others');
+INSERT INTO cq VALUES (1, '2019-01-01'), (2, '2021-01-01'), (3, '2020-01-01');
+SELECT * FROM cp JOIN cq ON cp.id = cq.id - 1 ORDER BY 1;
+DROP TABLE cp, cq, ct, cu, co, cl, cb, c1, c3;

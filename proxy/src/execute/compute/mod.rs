@@ -6,6 +6,7 @@
 //! tables and of the single tables at home there, which need no copy outside a transaction.
 
 mod answer;
+mod definition;
 mod fill;
 mod literal;
 mod scratch;

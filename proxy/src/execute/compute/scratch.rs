@@ -1,11 +1,11 @@
 //! The connection on which a statement's tables are made and filled.
 
-use super::literal;
+use super::{definition, literal};
 use crate::{
     backend::{BackendError, PooledConnection, TextLimits},
     config::Limits,
     error::SqlError,
-    session::failure::{BackendFailure, Failure},
+    session::failure::{BackendFailure, Failure, server_error},
     state::{Names, SessionState, SqlLiteral},
 };
 use bytes::Bytes;
@@ -93,8 +93,14 @@ impl Scratch {
         };
         let aside = full_name(&aside);
         let make = format!("CREATE TEMPORARY TABLE {aside} LIKE {full}");
-        self.run(&make).await.map_err(|failure| uncopied(&fetch.table, failure))?;
-        self.run(&format!("ALTER TABLE {aside} RENAME {full}")).await?;
+        match self.connection.query_ok(make.as_bytes()).await {
+            Ok(_) => self.run(&format!("ALTER TABLE {aside} RENAME {full}")).await?,
+            Err(BackendError::Server { error, .. }) => {
+                let made = self.make_otherwise(&full, server_error(&error)).await;
+                made.map_err(|failure| uncopied(&fetch.table, failure))?;
+            }
+            Err(error) => return Err(self.failure(error)),
+        }
         self.tables.push(full.clone());
         // The server may have another definition by now than the plan.
         let sql = format!("SELECT * FROM {full} LIMIT 0");
@@ -108,6 +114,19 @@ impl Scratch {
                 "send the statement again",
             )
             .into()),
+        }
+    }
+
+    /// Makes a table that cannot be made as it is; `why` says that.
+    async fn make_otherwise(&mut self, full: &str, why: SqlError) -> Result<(), Failure> {
+        let show = format!("SHOW CREATE TABLE {full}");
+        let answer = self.connection.query_rows(show.as_bytes(), TextLimits::default()).await;
+        let rows = answer.map_err(|error| self.failure(error))?.rows;
+        let shown = rows.into_iter().next().and_then(|row| row.into_iter().nth(1).flatten());
+        let shown = shown.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        match shown.and_then(|shown| definition::temporary(shown, full)) {
+            Some(make) => self.run(&make).await,
+            None => Err(why.into()),
         }
     }
 
