@@ -4,7 +4,8 @@
 //! next statement is compared: `unordered` (rows in any order), `loose` (flags and warnings
 //! may differ), `error N` (both give this error), `refused` (the proxy may refuse it),
 //! `shape` (only columns and the number of rows), `cluster` (only on the cluster),
-//! `plain` (only on the plain server), `session` (new sessions from here on).
+//! `plain` (only on the plain server), `session` (new sessions from here on), `loosely`
+//! (`loose` to the end of the file).
 
 use crate::{
     answer::{self, Statement},
@@ -48,9 +49,13 @@ pub(crate) async fn run(bench: &Bench) -> Result<Seen> {
     let mut seen = Seen::default();
     for (name, text) in FILES {
         let mut pair = bench.pair().await?;
-        let (mut mode, mut sql) = (Mode::default(), String::new());
+        let (mut mode, mut sql, mut loosely) = (Mode::default(), String::new(), false);
         for (number, line) in (1..).zip(text.lines()) {
             if let Some(words) = line.strip_prefix("#!") {
+                if words.trim() == "loosely" {
+                    loosely = true;
+                    continue;
+                }
                 if words.trim() == "session" {
                     seen.add(std::mem::replace(&mut pair, bench.pair().await?).close().await?);
                     continue;
@@ -65,7 +70,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Seen> {
             match sql.strip_suffix(';') {
                 Some(text) => {
                     let label = format!("{name}.sql:{number}");
-                    one(&mut pair, &label, text, &std::mem::take(&mut mode)).await?;
+                    let mut mode = std::mem::take(&mut mode);
+                    mode.loose |= loosely;
+                    one(&mut pair, &label, text, &mode).await?;
                     sql.clear();
                 }
                 None => sql.push('\n'),

@@ -7,6 +7,7 @@ pub(crate) mod branches;
 pub(crate) mod client;
 mod commands;
 mod commit;
+mod computed;
 mod ddl;
 pub(crate) mod diagnostics;
 pub(crate) mod failure;

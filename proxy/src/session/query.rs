@@ -25,9 +25,7 @@ use shardline_model::{
 };
 use shardline_router::{
     lexer::Lexer,
-    plan::{
-        Compute, InsertId, Plan, Refusal, SessionStatement, ShardSql, Single, Target, Traits, Write,
-    },
+    plan::{InsertId, Plan, Refusal, SessionStatement, ShardSql, Single, Target, Traits, Write},
     router::Scratch,
     template::{BindError, BindInput, Template},
     view::SessionView,
@@ -233,18 +231,7 @@ impl Session {
                 self.in_use = None;
                 run
             }
-            Plan::Compute(compute) => {
-                if let Some(note) = note.filter(|_| self.transaction.is_transactional()) {
-                    for shard in compute.shards() {
-                        self.written.note(shard, &note)?;
-                    }
-                }
-                self.in_use = Some(catalog.clone());
-                let run = self.compute(&compute, &statement, &catalog);
-                let run = Box::pin(run).await;
-                self.in_use = None;
-                run
-            }
+            Plan::Compute(compute) => self.computed(&compute, &statement, note, catalog).await,
             Plan::Write(write) => self.write(&write, statement, note, catalog).await,
             Plan::Ddl(ddl) => {
                 // What it commits must not wait for this statement's own catalog.
@@ -453,18 +440,6 @@ impl Session {
             }
         }
         Err(SqlError::no_shards().into())
-    }
-
-    /// Runs a read with its rows on one server.
-    pub(super) async fn compute(
-        &mut self,
-        plan: &Compute,
-        statement: &Statement<'_>,
-        catalog: &Catalog,
-    ) -> Result<(), Failure> {
-        let anywhere = catalog.shards.keys().next().copied().ok_or_else(SqlError::no_shards)?;
-        let run = single_run(&plan.statement, plan.home.unwrap_or(anywhere), statement);
-        self.run_compute(plan, run, catalog).await
     }
 
     async fn advance(&self, table: TableId, high: u64) -> Result<(), Failure> {

@@ -237,7 +237,8 @@ impl Session {
                 self.run_scatter(scatter, statement.protocol, statement.position).await
             }
             (Ok(()), Plan::Compute(compute)) => {
-                Box::pin(self.compute(compute, statement, catalog)).await
+                let shards = catalog.shards.keys().copied().collect();
+                Box::pin(self.compute(compute, statement, shards)).await
             }
             (
                 Ok(()),

@@ -17,19 +17,19 @@ use crate::{
     error::SqlError,
     session::{Session, failure::Failure},
 };
-use shardline_model::{catalog::Catalog, id::ShardId};
+use shardline_model::id::ShardId;
 use shardline_router::plan::{Compute, Fetch, Whole};
 
 impl Session {
     /// Brings the rows together and forwards the server's answer. `run` has the statement; its
-    /// shard is chosen here.
+    /// shard is chosen here, of these.
     pub(crate) async fn run_compute(
         &mut self,
         plan: &Compute,
         run: SingleRun<'_>,
-        catalog: &Catalog,
+        shards: Vec<ShardId>,
     ) -> Result<(), Failure> {
-        let mut scratch = self.open_scratch(plan, catalog).await?;
+        let mut scratch = self.open_scratch(plan, shards).await?;
         let filled = self.fill_all(plan, &mut scratch).await;
         if !self.transaction.is_transactional() {
             // Every shard has answered: its rows are those of now, wherever they go.
@@ -54,9 +54,8 @@ impl Session {
     async fn open_scratch(
         &mut self,
         plan: &Compute,
-        catalog: &Catalog,
+        mut shards: Vec<ShardId>,
     ) -> Result<Scratch, Failure> {
-        let mut shards: Vec<ShardId> = catalog.shards.keys().copied().collect();
         if !shards.is_empty() {
             let first = self.registration.id as usize % shards.len();
             shards.rotate_left(first);
