@@ -2,7 +2,7 @@
 //! the new owner in the catalog, by its release, or by proxies that have waited too long.
 
 use super::unit_move::MoveRun;
-use crate::{state::Direction, turn::Turn};
+use crate::{fault::point, state::Direction, turn::Turn};
 use shardline_model::{
     change::Change,
     id::Epoch,
@@ -34,17 +34,17 @@ impl MoveRun {
             Direction::Forward => (MoveState::Held, MoveState::Outgoing),
             Direction::Reverse => (MoveState::HeldBack, MoveState::Incoming),
         };
-        let mut turn =
-            self.mover.turn(self.driver.shards()).await.map_err(|error| error.to_string())?;
+        let mut turn = self.mover.turn(self.driver.shards()).await.map_err(text)?;
         let mut laps = Laps::default();
         let begun = Instant::now();
         let hold = Change::SetMove { id: self.id, from: (one.state, one.since), to: Some(held) };
         let since = match self.driver.change(hold).await {
             Ok(Some(applied)) => applied.epoch,
             Ok(None) => return Err("somebody else has moved it on".into()),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(text(error)),
         };
         laps.held = begun.elapsed();
+        point("cutover.held").await.map_err(text)?;
         let budget = HOLD_BUDGET.saturating_sub(begun.elapsed());
         let ready =
             tokio::time::timeout(budget, self.while_held(&mut turn, since, &mut laps)).await;
@@ -56,16 +56,18 @@ impl MoveRun {
                 (held.released(), Some(why))
             }
         };
+        point("cutover.before_switch").await.map_err(text)?;
         let end = Change::SetMove { id: self.id, from: (held, since), to: Some(to) };
         match (self.driver.change(end).await, why) {
             (Ok(Some(_)), None) => {
                 self.pause = Some(begun.elapsed());
+                point("cutover.switched").await.map_err(text)?;
                 tracing::info!(unit_move = %self.id, pause = ?begun.elapsed(), %laps, "units have changed their owner");
                 Ok(())
             }
             (Ok(Some(_)), Some(why)) => Err(why),
             (Ok(None), why) => Err(why.unwrap_or_else(|| "the hold was taken back".into())),
-            (Err(error), _) => Err(error.to_string()),
+            (Err(error), _) => Err(text(error)),
         }
     }
 
@@ -82,24 +84,29 @@ impl MoveRun {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
         laps.acknowledged = Some(lap.elapsed());
+        point("cutover.acknowledged").await.map_err(text)?;
         lap = Instant::now();
         // Only now no more of them can come.
-        let undecided = turn.undecided().await.map_err(|error| error.to_string())?;
+        let undecided = turn.undecided().await.map_err(text)?;
         while !undecided.is_empty() && !undecided.is_disjoint(&Self::still(turn).await?) {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
         laps.settled = Some(lap.elapsed());
         lap = Instant::now();
         let recorded = self.mover.record_switch(turn, since.0, HOLD_BUDGET).await;
-        recorded.map_err(|error| error.to_string())?;
+        recorded.map_err(text)?;
         laps.drained = Some(turn.drained());
         laps.recorded = Some(lap.elapsed().saturating_sub(turn.drained()));
         Ok(())
     }
 
     async fn still(turn: &mut Turn) -> Result<BTreeSet<Vec<u8>>, String> {
-        turn.undecided().await.map_err(|error| error.to_string())
+        turn.undecided().await.map_err(text)
     }
+}
+
+fn text(error: impl fmt::Display) -> String {
+    error.to_string()
 }
 
 /// Where the time of a hold went; None is what was not reached.

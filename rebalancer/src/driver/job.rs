@@ -1,7 +1,7 @@
 //! One job: a task for each of its moves, and its phase in the catalog.
 
 use super::{Driver, unit_move::MoveRun};
-use crate::workflow;
+use crate::{fault::point, workflow};
 use shardline_model::{
     change::{Change, JOB_TEXT_BYTES_MAX},
     id::{Incarnation, JobId, MoveId},
@@ -37,6 +37,9 @@ impl JobRun {
 
     /// Until the job is over, has failed, or is somebody else's.
     pub(super) async fn run(mut self) -> JobId {
+        if point("job.adopted").await.is_err() {
+            return self.id;
+        }
         while let Some(job) = self.mine() {
             if job.state.phase == JobPhase::Failed {
                 break;

@@ -3,6 +3,7 @@
 use super::{Driver, MoveStatus};
 use crate::{
     FlowState, MoveError, MoveSpec, Mover, Side, Switches, TableSpec,
+    fault::point,
     preflight::Severity,
     workflow::{self, CALM, FlowView, LAG_MAX, Step, View},
 };
@@ -210,7 +211,9 @@ impl MoveRun {
                     self.mover.outlived().await?;
                 }
                 self.mover.purge(side).await?;
+                point("move.purged").await?;
                 self.mover.forget().await?;
+                point("move.forgotten").await?;
                 self.set(one, None).await;
             }
         }
@@ -249,6 +252,7 @@ impl MoveRun {
             return Err(MoveError::Step { id, step: "begin", reason: blocking.join("; ") });
         }
         self.mover.prepare().await?;
+        point("move.prepared").await?;
         self.checked = true;
         Ok(())
     }
