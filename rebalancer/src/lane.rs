@@ -11,11 +11,11 @@ use crate::{
     session::{Endpoint, Session, WRITING, text},
     state::Names,
     table::Table,
+    yielding::Yielding,
 };
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 use tokio::sync::mpsc;
 
@@ -25,8 +25,6 @@ const ROWS_MAX: usize = 4_000;
 const BYTES_MAX: usize = 4 << 20;
 /// Transactions of the log that one transaction gathers.
 const GATHERED_MAX: usize = 2_000;
-/// How often a transaction that lost a deadlock is tried again.
-const ATTEMPTS: u32 = 20;
 /// What a statement has beyond its rows, in bytes.
 const STATEMENT_ROOM: usize = 1_024;
 
@@ -57,6 +55,7 @@ impl Lane {
     /// Works until there is no more.
     pub(crate) async fn run(mut self) -> Result<(), MoveError> {
         let mut session = Session::open(self.side, &self.endpoint, WRITING).await?;
+        Yielding::begin(&mut session).await?;
         let limit = packet_limit(&mut session, self.side).await?;
         let mut queue = VecDeque::new();
         loop {
@@ -134,20 +133,11 @@ impl Lane {
             self.check_length(statement, limit)?;
         }
         let position = gathered.position.as_ref().unwrap_or(&self.written);
-        let mut attempt = 0;
-        loop {
-            let done = self.transaction(session, statements, position).await;
-            match done {
-                Err(MoveError::Refused { error, .. })
-                    if matches!(error.code, 1205 | 1213) && attempt < ATTEMPTS =>
-                {
-                    attempt += 1;
-                    session.one("a rollback", "ROLLBACK").await?;
-                    tokio::time::sleep(Duration::from_millis(5 * u64::from(attempt))).await;
-                }
-                done => return done,
-            }
+        let mut turn = Yielding::default();
+        while let Err(error) = self.transaction(session, statements, position).await {
+            turn.again(session, error).await?;
         }
+        turn.done(session).await
     }
 
     /// A row that does not fit is the only one of its statement.

@@ -24,6 +24,7 @@ mod chunk;
 mod copy;
 mod lane;
 mod run;
+mod yielding;
 
 pub mod pace;
 pub mod progress;

@@ -12,6 +12,7 @@ use crate::{
     state::{self, Names},
     table::Table,
     units::Membership,
+    yielding::Yielding,
 };
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -24,8 +25,7 @@ const ROWS: u64 = 2_000;
 const PAUSE_SHARE: f64 = 0.25;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
-/// How often a piece that lost a deadlock is tried again.
-const ATTEMPTS: u32 = 20;
+const WHAT: &str = "rows that have moved";
 
 /// Deletes the rows; may be run again at any time. `gone` counts them.
 pub(crate) async fn purge(
@@ -34,13 +34,13 @@ pub(crate) async fn purge(
     side: Side,
     gone: &AtomicU64,
 ) -> Result<(), MoveError> {
-    const WHAT: &str = "rows that have moved";
     let units = Membership::new(&spec.units, &spec.key_types);
     let mut session = Session::open(side, endpoint(spec, side), WRITING).await?;
     for sql in state::SETUP {
         session.one("its tables of moves", sql).await?;
     }
     session.one(WHAT, &names.begin_purge()).await?;
+    Yielding::begin(&mut session).await?;
     for table in read_tables(&mut session, side, spec, &units).await? {
         let mut after = Vec::new();
         loop {
@@ -76,27 +76,25 @@ async fn piece(
     table: &Table,
     range: &Range,
 ) -> Result<u64, MoveError> {
-    const WHAT: &str = "rows that have moved";
     let delete = format!("DELETE FROM {} WHERE {}", table.sql_name, range.inside(table));
     let packet = format!("BEGIN; {}; {delete}", names.step_purge());
-    let mut attempt = 0;
+    let mut turn = Yielding::default();
     loop {
-        match session.run(WHAT, packet.as_bytes()).await {
-            Ok(answers) => {
-                if answers.get(1).is_none_or(|answer| answer.affected != 1) {
-                    return Err(MoveError::NotOwner { id: names.id.clone() });
-                }
-                session.one(WHAT, "COMMIT").await?;
-                return Ok(answers.get(2).map_or(0, |answer| answer.affected));
+        match transaction(session, names, &packet).await {
+            Ok(gone) => {
+                turn.done(session).await?;
+                return Ok(gone);
             }
-            Err(MoveError::Refused { error, .. })
-                if matches!(error.code, 1205 | 1213) && attempt < ATTEMPTS =>
-            {
-                attempt += 1;
-                session.one("a rollback", "ROLLBACK").await?;
-                tokio::time::sleep(Duration::from_millis(10 * u64::from(attempt))).await;
-            }
-            Err(error) => return Err(error),
+            Err(error) => turn.again(session, error).await?,
         }
     }
+}
+
+async fn transaction(session: &mut Session, names: &Names, packet: &str) -> Result<u64, MoveError> {
+    let answers = session.run(WHAT, packet.as_bytes()).await?;
+    if answers.get(1).is_none_or(|answer| answer.affected != 1) {
+        return Err(MoveError::NotOwner { id: names.id.clone() });
+    }
+    session.one(WHAT, "COMMIT").await?;
+    Ok(answers.get(2).map_or(0, |answer| answer.affected))
 }

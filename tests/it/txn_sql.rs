@@ -137,7 +137,14 @@ async fn a_fence_stops_a_branch() -> Result<()> {
 async fn locks_are_exclusive_taken_over_and_forgotten_by_their_owner_only() -> Result<()> {
     let (server, mut client) = server().await?;
     let mut other = control(&server).await?;
-    for (counter, freed, expected) in [(1, None, None), (2, None, DUPLICATE), (2, Some(1), None)] {
+    let cases = [
+        (1, None, None),
+        (2, None, DUPLICATE),
+        (2, Some(3), OVERFLOW),
+        (2, Some(1), None),
+        (3, Some(1), OVERFLOW),
+    ];
+    for (counter, freed, expected) in cases {
         run::run(&mut client, &["BEGIN", "UPDATE d.t SET v = v + 1 WHERE id = 1"]).await?;
         let freed: Vec<_> = freed.into_iter().map(xid).collect();
         let packet = sql::prepare(names(counter), 7, None, &locks("1"), &freed);

@@ -439,8 +439,11 @@ fn prepared(shard: ShardId, answer: &PacketAnswer) -> Event {
     const DUPLICATE: u16 = super::control::DUPLICATE;
     match &answer.failed {
         None => Event::Prepared(shard),
-        Some((Part::Lock, error)) if error.code == DUPLICATE => Event::PrepareLocked(shard),
-        Some((Part::Check, error)) if error.code == OUT_OF_RANGE => Event::PrepareLocked(shard),
+        Some((Part::Lock | Part::Check, error))
+            if matches!(error.code, DUPLICATE | OUT_OF_RANGE) =>
+        {
+            Event::PrepareLocked(shard)
+        }
         Some((Part::Commit, _)) => Event::PrepareFailed(shard, BranchFate::Unknown),
         Some((Part::Lock | Part::Decisive | Part::Plain | Part::Check, error)) => {
             tracing::debug!(%shard, %error, "a shard refused to prepare");

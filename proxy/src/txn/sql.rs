@@ -212,19 +212,20 @@ pub fn prepare(
 ) -> Packet {
     let mut packet = looking(check);
     if !locks.is_empty() {
-        if !freed.is_empty() {
-            let keys = list(locks.keys().map(|key| key.0));
-            let xids = list(freed.iter().map(|xid| xid.to_bytes()));
-            let sql = format!(
-                "DELETE FROM _shardline.rlock WHERE lock_key IN ({keys}) AND xid IN ({xids})"
-            );
-            packet = packet.then(Part::Plain, &sql);
-        }
         let xid = hex(&names.xid.to_bytes());
         let mut sql = "INSERT INTO _shardline.rlock (lock_key, xid) VALUES ".to_owned();
         for (at, key) in locks.keys().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
             let _ = write!(sql, "{comma}({}, {xid})", hex(&key.0));
+        }
+        if !freed.is_empty() {
+            // In place: deleting what somebody else has just deleted would lock the gap.
+            let xids = list(freed.iter().map(|xid| xid.to_bytes()));
+            let _ = write!(
+                sql,
+                " ON DUPLICATE KEY UPDATE xid = \
+                 IF(xid IN ({xids}), {xid}, 18446744073709551615 + LENGTH(xid))"
+            );
         }
         packet = packet.then(Part::Lock, &sql);
     }

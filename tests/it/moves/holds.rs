@@ -23,13 +23,13 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-pub(super) const ROWS: u64 = 600;
+const ROWS: u64 = 600;
 const SOURCE: ShardId = ShardId(1);
 const TARGET: ShardId = ShardId(3);
 /// A hold may stand so long; see the proxy's `HOLD_MAX`, and time for a machine under load.
 const TAKEN_BACK: Duration = Duration::from_millis(2_500);
 
-pub(super) fn slots() -> Units {
+fn slots() -> Units {
     Units::Slots(std::iter::once(0..3_000).collect())
 }
 
@@ -44,7 +44,7 @@ fn moving() -> Vec<u64> {
     (0..ROWS).filter(|id| in_units(*id)).collect()
 }
 
-pub(super) async fn start() -> Result<Bench> {
+async fn start() -> Result<Bench> {
     let bench = Bench::start(2).await?;
     let mut client = bench.cluster.connect(0).await?;
     sql::run(
@@ -62,7 +62,7 @@ pub(super) async fn start() -> Result<Bench> {
 }
 
 /// Clients that check every answer.
-pub(super) struct Clients {
+struct Clients {
     stop: Shutdown,
     increments: Arc<AtomicU64>,
     statements: Arc<AtomicU64>,
@@ -72,7 +72,7 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Six of them over both proxies; each changes rows of its own.
-    pub(super) fn start(bench: &Bench) -> Self {
+    fn start(bench: &Bench) -> Self {
         let mut clients = Self {
             stop: Shutdown::new(),
             increments: Arc::default(),
@@ -94,7 +94,7 @@ impl Clients {
         clients
     }
 
-    pub(super) async fn finish(self) -> Result<(u64, Duration)> {
+    async fn finish(self) -> Result<(u64, Duration)> {
         self.stop.trigger();
         for client in self.running {
             client.await.context("a client panicked")??;

@@ -2,7 +2,6 @@
 //! others, of holds and of switches. No mover runs here; the tests copy the rows themselves.
 
 mod holds;
-mod jobs;
 mod strangers;
 
 use anyhow::{Context, Result, ensure};
