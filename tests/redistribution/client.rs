@@ -38,6 +38,9 @@ pub(crate) enum Weather {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) statements: u64,
+    /// Transactions that were done again since they had a snapshot of the new owner from before: the one
+    /// case in which a client sees something of a move.
+    pub(crate) too_old: u64,
     /// Statements that failed in rough weather.
     pub(crate) failed: u64,
     /// Microseconds of the operations, ascending once all are in.
@@ -53,8 +56,9 @@ impl Seen {
             self.took_us.get(place).copied().unwrap_or_default() as f64 / 1_000.0
         };
         format!(
-            "{} operations, {} failed; p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, longest {:.1} ms",
+            "{} operations, {} with a snapshot too old, {} failed; p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, longest {:.1} ms",
             self.statements,
+            self.too_old,
             self.failed,
             at(0.5),
             at(0.99),
@@ -97,6 +101,7 @@ impl Clients {
         for client in self.running {
             let seen = client.await.context("a client panicked")??;
             all.statements += seen.statements;
+            all.too_old += seen.too_old;
             all.failed += seen.failed;
             all.took_us.extend(seen.took_us);
         }
@@ -267,6 +272,12 @@ impl Client {
             match self.send(connection, &write).await {
                 Ok(()) => break,
                 Err(error) => {
+                    if write.rows.len() == 2
+                        && format!("{error:#}").contains("its snapshot does not")
+                    {
+                        self.seen.too_old += 1;
+                        continue;
+                    }
                     self.bear(connection, error, began).await?;
                     if self.is_there(connection, &write).await? {
                         break;
