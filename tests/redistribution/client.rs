@@ -112,12 +112,14 @@ impl Clients {
 
 /// A row's key.
 type RowKey = (u32, u32);
+/// Its balance and v.
+type Values = (i64, u64);
 
 /// What a write changes.
 #[derive(Clone, Debug, Default)]
 struct Write {
     /// Rows: balance and v before and after.
-    rows: BTreeMap<RowKey, ((i64, u64), (i64, u64))>,
+    rows: BTreeMap<RowKey, (Values, Values)>,
     /// An entry that comes or goes.
     entry: Option<(RowKey, bool)>,
 }
@@ -127,7 +129,7 @@ struct Client {
     weather: Weather,
     options: Vec<Opts>,
     stop: Shutdown,
-    rows: BTreeMap<RowKey, (i64, u64)>,
+    rows: BTreeMap<RowKey, Values>,
     entries: BTreeSet<RowKey>,
     round: u64,
     seen: Seen,
@@ -314,7 +316,7 @@ impl Client {
             self.met(connection, 1, write)?;
             return Ok(());
         }
-        let update = |(key, (before, after)): (&RowKey, &((i64, u64), (i64, u64)))| {
+        let update = |(key, (before, after)): (&RowKey, &(Values, Values))| {
             let amount = after.0 - before.0;
             format!(
                 "UPDATE d.account SET balance = balance + {amount}, v = v + 1 \
@@ -396,7 +398,7 @@ impl Client {
                 key.0, key.1
             );
             let row = sql::rows(connection, &sql).await?;
-            let is = |(balance, v): &(i64, u64)| row == [[balance.to_string(), v.to_string()]];
+            let is = |(balance, v): &Values| row == [[balance.to_string(), v.to_string()]];
             match (is(before), is(after)) {
                 (true, _) => old += 1,
                 (_, true) => new += 1,
@@ -465,7 +467,7 @@ impl Read {
 
     fn answer(
         self,
-        rows: &BTreeMap<RowKey, (i64, u64)>,
+        rows: &BTreeMap<RowKey, Values>,
         entries: &BTreeSet<RowKey>,
     ) -> Vec<Vec<String>> {
         let line =
