@@ -1,11 +1,19 @@
-//! The planner's core: from one placement to another as the fewest moves, and the hash
-//! placement that is even over given shards with the least movement. Pure and
-//! deterministic; sizes, policy and the moves themselves are later stages' work.
+//! The planner: from what is where and what is wanted to another placement, and from one placement to
+//! another as the fewest moves. Pure and deterministic; it measures nothing and moves nothing.
+
+mod balance;
+pub mod goal;
+pub mod plan_document;
+pub mod sizes;
+
+pub use goal::{Goal, Measure};
+pub use plan_document::{PlannedMove, RebalancePlan};
+pub use sizes::{GroupSizes, Piece, Weight};
 
 use shardline_model::{
     id::ShardId,
     key::{Key, KeyType},
-    placement::{ListMap, Placement, RangeUnit, SLOTS, SlotMap, Units, compare_keys},
+    placement::{ListMap, Placement, RangeUnit, SLOTS, SlotMap, Units, UnitsError, compare_keys},
 };
 use std::{
     cmp::Ordering,
@@ -39,6 +47,23 @@ pub enum PlanError {
     /// There is no shard to move to.
     #[error("there is no shard to hold the data")]
     NoShards,
+    /// Units that are none of the placement.
+    #[error("these units are not of the table's placement: {0}")]
+    Units(#[from] UnitsError),
+    /// The goal is one of another sharding function.
+    #[error("{wanted} is possible for tables sharded by {function} only")]
+    OtherFunction {
+        /// What was wanted.
+        wanted: &'static str,
+        /// For which function it is.
+        function: &'static str,
+    },
+    /// The key has no owner.
+    #[error("no shard owns that key")]
+    NoOwner,
+    /// The lowest interval has none below it.
+    #[error("there is no interval below that one")]
+    NothingBelow,
 }
 
 /// The moves that lead from one placement to another: every key whose owner changes is in

@@ -226,7 +226,9 @@ impl From<&ChangeError> for Rejection {
         let kind = match error {
             ChangeError::Exists { .. } => RejectionKind::Exists,
             ChangeError::Unknown { .. } => RejectionKind::Unknown,
-            ChangeError::NoShards | ChangeError::ShardInUse { .. } => RejectionKind::Shard,
+            ChangeError::NoShards
+            | ChangeError::ShardInUse { .. }
+            | ChangeError::ShardApart { .. } => RejectionKind::Shard,
             ChangeError::TooMany { .. } => RejectionKind::TooMany,
             ChangeError::GuardMoved { .. }
             | ChangeError::JobMoved { .. }

@@ -6,8 +6,8 @@ mod moves;
 use crate::{
     barrier::Barrier,
     catalog::{
-        Catalog, ColocationGroup, Database, ServerAddress, Shard, Sharding, Table, TableKind,
-        TableRule, User,
+        Apart, Catalog, ColocationGroup, Database, ServerAddress, Shard, Sharding, Table,
+        TableKind, TableRule, User,
     },
     change::{
         Applied, CLAUSE_BYTES_MAX, Change, ChangeError, DATABASES_MAX, NAME_CHARS_MAX,
@@ -32,6 +32,18 @@ impl Catalog {
             Change::AddShard { name, primary, replicas } => {
                 return self.add_shard(name, primary, replicas);
             }
+            Change::JoinShard { name, primary, replicas } => {
+                let applied = self.add_shard(name, primary, replicas)?;
+                self.apart.extend(applied.shard.map(|id| (id, Apart::Joining)));
+                return Ok(applied);
+            }
+            Change::SetApart { id, apart } => {
+                self.known_shard(*id)?;
+                match apart {
+                    Some(apart) => self.apart.insert(*id, *apart),
+                    None => self.apart.remove(id),
+                };
+            }
             Change::UpdateShard { id, name, primary, replicas } => {
                 self.known_shard(*id)?;
                 self.put_shard(*id, name, primary, replicas)?;
@@ -42,6 +54,10 @@ impl Catalog {
             }
             Change::AlterDatabase { name, collation } => {
                 self.database_mut(name)?.collation.clone_from(collation);
+            }
+            Change::SetHome { name, home } => {
+                let home = self.shard_for_data(self.known_shard(*home)?)?;
+                self.database_mut(name)?.home = home;
             }
             Change::DropDatabase { name } => {
                 let database = self.databases.get(name).ok_or_else(|| unknown("database", name))?;
@@ -144,6 +160,7 @@ impl Catalog {
             }
         }
         self.shards.remove(&id);
+        self.apart.remove(&id);
         Ok(())
     }
 
@@ -159,7 +176,7 @@ impl Catalog {
             return Err(exists("database", name));
         }
         let home = match home {
-            Some(shard) => self.known_shard(shard)?,
+            Some(shard) => self.shard_for_data(self.known_shard(shard)?)?,
             None => self.least_used_home().ok_or(ChangeError::NoShards)?,
         };
         let database = Database {
@@ -175,11 +192,25 @@ impl Catalog {
     /// The shard that is home to the fewest databases, the lowest id among equals.
     fn least_used_home(&self) -> Option<ShardId> {
         let mut homes: BTreeMap<ShardId, usize> =
-            self.shards.keys().map(|shard| (*shard, 0)).collect();
+            self.open_shards().into_iter().map(|shard| (shard, 0)).collect();
         for database in self.databases.values() {
-            *homes.entry(database.home).or_default() += 1;
+            if let Some(count) = homes.get_mut(&database.home) {
+                *count += 1;
+            }
         }
         homes.into_iter().min_by_key(|(shard, count)| (*count, *shard)).map(|(shard, _)| shard)
+    }
+
+    /// The shard, if new data may go to it.
+    pub(crate) fn shard_for_data(&self, id: ShardId) -> Result<ShardId, ChangeError> {
+        match self.apart.get(&id) {
+            None => Ok(id),
+            Some(apart) => {
+                let name = self.shards.get(&id).map(|shard| shard.name.clone());
+                let shard = name.unwrap_or_else(|| id.to_string());
+                Err(ChangeError::ShardApart { shard, apart: *apart })
+            }
+        }
     }
 
     fn create_table(
@@ -212,7 +243,7 @@ impl Catalog {
         match sharding {
             TableSharding::Broadcast => {}
             TableSharding::Single { shard } => {
-                let shard = self.known_shard(shard.unwrap_or(home))?;
+                let shard = self.shard_for_data(self.known_shard(shard.unwrap_or(home))?)?;
                 table.kind = TableKind::Single { shard };
             }
             TableSharding::Sharded { columns, function, colocate } => {

@@ -39,6 +39,8 @@ pub struct Catalog {
     pub last_ids: LastIds,
     /// What holds up commits at this moment, if anything.
     pub barrier: Option<Barrier>,
+    /// Shards that get no new data: they come, or they go. The others have no entry.
+    pub apart: BTreeMap<ShardId, Apart>,
     /// The last version that changed what plans depend on: a plan of it is as good now.
     pub planned: Epoch,
 }
@@ -69,6 +71,16 @@ pub struct Shard {
     pub primary: ServerAddress,
     /// Servers that replicate it.
     pub replicas: Vec<ServerAddress>,
+}
+
+/// Why a shard gets no new data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Apart {
+    /// It is new. Definitions and copies of broadcast tables are made on it, and changes of them reach it;
+    /// nobody asks it anything, since it may not have all of them yet.
+    Joining,
+    /// Its data goes to others.
+    Draining,
 }
 
 /// How a server is reached. Proxies prefer the socket where the file exists.

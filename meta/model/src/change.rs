@@ -3,7 +3,7 @@
 
 use crate::{
     barrier::Barrier,
-    catalog::{Catalog, Column, ServerAddress, TableRule, UniqueKey, User},
+    catalog::{Apart, Catalog, Column, ServerAddress, TableRule, UniqueKey, User},
     column_type::KeyTypeError,
     declared::{TableDefinition, TableSharding},
     guard::{Guard, GuardState},
@@ -67,6 +67,22 @@ pub enum Change {
         /// Servers that replicate it.
         replicas: Vec<ServerAddress>,
     },
+    /// A new shard that is [`Apart::Joining`] until everybody has heard of it and it has what all shards have.
+    JoinShard {
+        /// Its name, unique without regard to case.
+        name: String,
+        /// The server that takes writes.
+        primary: ServerAddress,
+        /// Servers that replicate it.
+        replicas: Vec<ServerAddress>,
+    },
+    /// Whether a shard gets new data, and why not.
+    SetApart {
+        /// The shard.
+        id: ShardId,
+        /// None when it gets data as all others.
+        apart: Option<Apart>,
+    },
     /// Another name or other servers of a shard.
     UpdateShard {
         /// The shard.
@@ -98,6 +114,13 @@ pub enum Change {
         name: String,
         /// Its default collation.
         collation: String,
+    },
+    /// Another home for the single tables that a database gets from now on.
+    SetHome {
+        /// The database.
+        name: String,
+        /// The shard.
+        home: ShardId,
     },
     /// Drops a database with its tables.
     DropDatabase {
@@ -216,10 +239,13 @@ impl Change {
             Change::RaiseBarrier { .. } | Change::EndBarrier { .. } => false,
             Change::SetCluster { .. }
             | Change::AddShard { .. }
+            | Change::JoinShard { .. }
+            | Change::SetApart { .. }
             | Change::UpdateShard { .. }
             | Change::RemoveShard { .. }
             | Change::CreateDatabase { .. }
             | Change::AlterDatabase { .. }
+            | Change::SetHome { .. }
             | Change::DropDatabase { .. }
             | Change::CreateTable { .. }
             | Change::ReplaceTable { .. }
@@ -293,6 +319,14 @@ pub enum ChangeError {
         shard: ShardId,
         /// What it has.
         reason: String,
+    },
+    /// The shard takes no new data.
+    #[error("shard '{shard}' takes no data: {}", apart_text(*.apart))]
+    ShardApart {
+        /// The shard's name.
+        shard: String,
+        /// Why.
+        apart: Apart,
     },
     /// More than a limit allows.
     #[error("more than {limit} {what}")]
@@ -474,6 +508,15 @@ pub enum ChangeError {
         /// Why.
         reason: String,
     },
+}
+
+fn apart_text(apart: Apart) -> &'static str {
+    match apart {
+        Apart::Joining => {
+            "it is being added; wait for `shardline shard add` to end, or run it again"
+        }
+        Apart::Draining => "it is being drained; choose another one",
+    }
 }
 
 fn shown(guard: Option<Guard>) -> String {

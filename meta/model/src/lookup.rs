@@ -1,7 +1,7 @@
 //! Reading the catalog: tables, columns, shards and key types by name or id.
 
 use crate::{
-    catalog::{Catalog, ColocationGroup, Column, Shard, Sharding, Table, TableKind},
+    catalog::{Apart, Catalog, ColocationGroup, Column, Shard, Sharding, Table, TableKind},
     column_type::KeyTypeError,
     guard::GuardState,
     id::{GroupId, ShardId, TableId},
@@ -44,6 +44,16 @@ impl Catalog {
     /// One of the moves of units of a group; None when all of it rests.
     pub fn move_of_group(&self, group: GroupId) -> Option<&Arc<UnitMove>> {
         self.moves_of_group(group).next()
+    }
+
+    /// The ids of the shards that new data may go to, ascending.
+    pub fn open_shards(&self) -> Vec<ShardId> {
+        self.shards.keys().filter(|id| !self.apart.contains_key(id)).copied().collect()
+    }
+
+    /// Whether a shard is so new that nobody asks it anything yet.
+    pub fn is_joining(&self, shard: ShardId) -> bool {
+        self.apart.get(&shard) == Some(&Apart::Joining)
     }
 
     /// The ids of all shards, ascending.

@@ -198,7 +198,7 @@ pub(crate) fn placement(
     declared: &Declared<'_>,
 ) -> Result<Placement, ChangeError> {
     let placement = match declared.function {
-        ShardingFunction::Hash => even_hash(&catalog.shard_ids()).ok_or(ChangeError::NoShards)?,
+        ShardingFunction::Hash => even_hash(&catalog.open_shards()).ok_or(ChangeError::NoShards)?,
         ShardingFunction::Range { units } if units.is_empty() => {
             Placement::Range(vec![RangeUnit { less_than: None, shard: declared.home }])
         }
@@ -210,6 +210,9 @@ pub(crate) fn placement(
         }
     };
     check_placement(catalog, &table.name, &placement, key_types)?;
+    for shard in placement.shards() {
+        catalog.shard_for_data(shard)?;
+    }
     Ok(placement)
 }
 
@@ -304,6 +307,9 @@ impl Catalog {
             if self.shard_named(&shard.name).is_some_and(|found| found.id != *id) {
                 return Err(ChangeError::Exists { what: "shard", name: shard.name.clone() });
             }
+        }
+        if let Some(id) = self.apart.keys().find(|id| !self.shards.contains_key(id)) {
+            return Err(unknown("shard", &id.to_string()));
         }
         for (database, guard) in &self.guards {
             if !self.databases.contains_key(database) {

@@ -452,10 +452,13 @@ impl Session {
     /// The shards that may run a statement that any shard can run, best first: a session
     /// stays with one shard, so that its state is applied there already.
     pub(super) fn any_shards(&self, catalog: &Catalog) -> SmallVec<[ShardId; 4]> {
-        if let Some(shard) = self.branches.pinned().or_else(|| self.transaction.preferred()) {
+        let asked = |shard: &ShardId| !catalog.is_joining(*shard);
+        let preferred = self.transaction.preferred().filter(asked);
+        if let Some(shard) = self.branches.pinned().or(preferred) {
             return SmallVec::from_slice(&[shard]);
         }
-        let mut shards: SmallVec<[ShardId; 4]> = catalog.shards.keys().copied().collect();
+        let mut shards: SmallVec<[ShardId; 4]> =
+            catalog.shards.keys().copied().filter(asked).collect();
         if !shards.is_empty() {
             let first = self.registration.id as usize % shards.len();
             shards.rotate_left(first);

@@ -1,5 +1,7 @@
 //! Properties of plans: least movement, and that the moves lead to the target exactly.
 
+mod goals;
+
 use super::*;
 use proptest::{
     collection::{btree_map, vec},

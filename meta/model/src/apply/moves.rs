@@ -99,6 +99,7 @@ impl Catalog {
                 state: MoveState::Incoming,
                 since: self.next_epoch(),
             };
+            self.shard_for_data(begun.to)?;
             self.check_move(&begun)?;
             self.moves.insert(begun.id, Arc::new(begun));
         }

@@ -348,3 +348,27 @@ fn one_barrier_stands_and_is_ended_by_who_knows_it() {
     let epoch = catalog.apply(&create_database("another")).unwrap().epoch;
     assert_eq!(catalog.planned, epoch);
 }
+
+#[test]
+fn a_shard_that_joins_or_leaves_gets_no_data() {
+    let mut catalog = catalog();
+    let primary = ServerAddress { host: "127.0.0.1".to_owned(), port: 3306, socket: None };
+    let join = Change::JoinShard { name: "new".to_owned(), primary, replicas: Vec::new() };
+    let new = catalog.apply(&join).unwrap().shard.unwrap();
+    assert!(catalog.is_joining(new));
+    assert_eq!(catalog.open_shards(), [ShardId(1), ShardId(2)]);
+    let table = definition("h", &[("k", "bigint(20)")]);
+    let spread = sharded(&["k"], ShardingFunction::Hash, None);
+    let create = Change::CreateTable { table, sharding: spread };
+    let made = catalog.apply(&create).unwrap().group.unwrap();
+    assert!(!catalog.groups[&made].placement.shards().contains(&new));
+    let home = Change::SetHome { name: "d".to_owned(), home: new };
+    let refused = catalog.apply(&home).unwrap_err();
+    assert!(refused.to_string().contains("is being added"), "{refused}");
+    catalog.apply(&Change::SetApart { id: new, apart: None }).unwrap();
+    catalog.apply(&home).unwrap();
+    catalog.apply(&Change::SetApart { id: new, apart: Some(Apart::Draining) }).unwrap();
+    catalog.apply(&create_database("e")).unwrap();
+    assert_ne!(catalog.databases["e"].home, new);
+    catalog.validate().unwrap();
+}
