@@ -10,6 +10,8 @@ use std::{fmt, process::ExitCode};
 pub enum Reason {
     /// The work was tried and failed.
     Failed,
+    /// What was looked at has findings.
+    Findings,
     /// The command line or a configuration file is wrong.
     Usage,
     /// Something needed is missing or cannot be reached: a program, a server, a login.
@@ -18,6 +20,8 @@ pub enum Reason {
     Precondition,
     /// A bounded wait ended.
     TimedOut,
+    /// The person went away; the work goes on.
+    Detached,
 }
 
 impl Reason {
@@ -25,10 +29,12 @@ impl Reason {
     pub fn code(self) -> u8 {
         match self {
             Self::Failed => 1,
+            Self::Findings => 2,
             Self::Usage => 3,
             Self::Unavailable => 4,
             Self::Precondition => 5,
             Self::TimedOut => 6,
+            Self::Detached => 130,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `cli` reads the command line and calls the rest. `config` reads `cluster.yaml`;
 //! `local` runs servers on this machine; `up` composes a whole cluster in one process;
-//! `demo` fills it with a small bank.
+//! `demo` fills it with a small bank. `operations` is what operators do
+//! with a cluster, which `api` serves and `cli` calls.
 
 pub mod cli;
 pub mod exit;
@@ -12,3 +13,6 @@ pub mod config;
 pub mod demo;
 pub mod local;
 pub mod up;
+
+pub mod api;
+pub mod operations;

@@ -1,6 +1,7 @@
 //! The proxy's configuration and its limits.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use crate::operations::Operations;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// What a proxy is started with.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct ProxyConfig {
     pub read_consistency: ReadConsistency,
     /// Whether binlogs are read to prove that transactions over several shards are whole.
     pub auditor: bool,
+    /// What operators ask of the cluster in SQL; None refuses it.
+    pub operations: Option<Arc<dyn Operations>>,
 }
 
 /// What a session's reads see of transactions over several shards.
@@ -168,6 +171,7 @@ impl ProxyConfig {
             drain_timeout: Duration::from_secs(8),
             read_consistency: ReadConsistency::default(),
             auditor: true,
+            operations: None,
         }
     }
 }

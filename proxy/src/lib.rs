@@ -26,6 +26,7 @@ pub mod state;
 pub mod auto_increment;
 pub mod holds;
 pub mod metrics;
+pub mod operations;
 
 pub use config::{BackendAccount, ClientTls, Limits, ProxyConfig};
 pub use server::{Proxy, ProxyError};

@@ -178,17 +178,9 @@ impl Driver {
         }
     }
 
-    /// How a shard's primary is reached, preferably by its socket.
+    /// How a shard's primary is reached.
     fn endpoint(&self, address: &ServerAddress) -> Endpoint {
-        let socket = address.socket.as_deref().map(Path::new).filter(|socket| socket.exists());
-        let place = match socket {
-            Some(socket) => Address::Unix(socket.to_owned()),
-            None => Address::Tcp(address.host.clone(), address.port),
-        };
-        let mut options = ConnectOptions::new(place, &self.account.user);
-        options.password.clone_from(&self.account.password);
-        options.ask_public_key = socket.is_some();
-        Endpoint { options }
+        endpoint(address, &self.account)
     }
 
     /// How every shard's primary is reached.
@@ -208,6 +200,19 @@ impl Driver {
         let fenced = status.incarnations.iter().all(|one| one.state != IncarnationState::Ended);
         status.confirmed && status.epoch >= since && acknowledged && fenced
     }
+}
+
+/// How a server is reached with an account, preferably by its socket.
+pub fn endpoint(address: &ServerAddress, account: &Account) -> Endpoint {
+    let socket = address.socket.as_deref().map(Path::new).filter(|socket| socket.exists());
+    let place = match socket {
+        Some(socket) => Address::Unix(socket.to_owned()),
+        None => Address::Tcp(address.host.clone(), address.port),
+    };
+    let mut options = ConnectOptions::new(place, &account.user);
+    options.password.clone_from(&account.password);
+    options.ask_public_key = socket.is_some();
+    Endpoint { options }
 }
 
 /// Whether a job is to be driven: it has moves, and no person has to look at it first.

@@ -499,8 +499,36 @@ pub enum SessionStatement {
     ShowTransactionStatus { xid: Option<String> },
     /// `CALL shardline.txn_resolve('xid', 'choice' [, shard])`.
     TransactionResolve { xid: String, choice: ResolveChoice, shard: Option<String> },
+    /// `SHOW JOBS`.
+    ShowJobs,
+    /// `CALL shardline.procedure(..)`: an operation on the cluster; its arguments as texts.
+    CallOperation { procedure: String, arguments: Vec<String> },
+    /// A query that reads tables of the database `shardline`; where they stand in its text.
+    ReadOperations { tables: Vec<OperationTable> },
     /// `EXPLAIN SHARDING statement`: the byte range of the inner statement.
     ExplainSharding { statement: Range<usize> },
+}
+
+/// A table of the database `shardline` in a query's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationTable {
+    /// The bytes of `shardline.table`.
+    pub place: Range<usize>,
+    /// The table's name, lower case.
+    pub name: String,
+    /// What stands there.
+    pub role: OperationRole,
+}
+
+/// What a name of a table stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationRole {
+    /// The table, with a name of its own behind it.
+    Named,
+    /// The table.
+    Plain,
+    /// The qualifier of a column.
+    Qualifier,
 }
 
 /// What to do with changes that cannot be undone since others changed the rows after them.

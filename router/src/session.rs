@@ -2,6 +2,7 @@
 //! USE, transactions, KILL, some of SHOW), what any one shard answers, and what this
 //! version refuses. It works on tokens alone, since the parser knows too few of these.
 
+mod operations;
 mod prepared;
 mod refused;
 mod set;
@@ -54,7 +55,12 @@ pub(crate) fn recognise(
         return Ok(Recognised::Statement);
     }
     let session = |statement| Ok(Recognised::Plan(Plan::Session(statement)));
+    let reads = matches!(first.as_slice(), b"SELECT" | b"WITH");
+    let own = if reads { operations::tables(tokens) } else { Vec::new() };
     let recognised = match first.as_slice() {
+        b"SELECT" | b"WITH" if !own.is_empty() => {
+            session(SessionStatement::ReadOperations { tables: own })
+        }
         b"SELECT" | b"INSERT" | b"REPLACE" | b"UPDATE" | b"DELETE" | b"WITH" | b"VALUES" => {
             return Ok(Recognised::Statement);
         }

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+use super::operator_arguments::{JobVerbArguments, RebalanceVerb, ShardVerb};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use shardline_base::LogFormat;
 use shardline_meta_client::TlsFiles;
@@ -29,6 +30,15 @@ pub enum Verb {
     Meta(MetaArguments),
     /// Run one proxy
     Proxy(ProxyArguments),
+    /// Shards: add, drain, remove
+    #[command(subcommand)]
+    Shard(ShardVerb),
+    /// Move data between shards while it is in use
+    #[command(subcommand)]
+    Rebalance(RebalanceVerb),
+    /// Long work of the cluster
+    #[command(subcommand)]
+    Job(JobVerbArguments),
     /// Print the completion script of a shell
     Completion(CompletionArguments),
     /// Print the version

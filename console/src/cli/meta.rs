@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &MetaArguments) -> Result<(), Failure> {
         let parts = Parts::new("metadata node");
         let readiness = Readiness::default();
         if let Some(listen) = arguments.admin_listen {
-            nodes::start_admin(&parts, listen, readiness.clone(), telemetry).await?;
+            nodes::start_admin(&parts, listen, readiness.clone(), telemetry, None).await?;
         }
         let config = shardline_meta::Config {
             node_id: arguments.node_id,

@@ -1,11 +1,17 @@
 //! The command line: `shardline <verb>`. Every flag has a `SHARDLINE_*` variable.
 
 pub mod arguments;
+pub mod operator_arguments;
 
 mod completion;
+mod consent;
 mod down;
+mod job;
 mod meta;
 mod proxy;
+mod rebalance;
+mod shard;
+mod show;
 mod sql;
 mod status;
 mod up;
@@ -48,6 +54,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Sql(arguments) => sql::run(&arguments),
         Verb::Meta(arguments) => meta::run(&arguments),
         Verb::Proxy(arguments) => proxy::run(&arguments),
+        Verb::Shard(verb) => runtime("shard", 1)?.block_on(shard::run(&verb)),
+        Verb::Rebalance(verb) => runtime("rebalance", 1)?.block_on(rebalance::run(&verb)),
+        Verb::Job(verb) => runtime("job", 1)?.block_on(job::run(&verb)),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Version => {
             println!("shardline {}", env!("CARGO_PKG_VERSION"));

@@ -31,10 +31,11 @@ pub(super) fn run(arguments: &ProxyArguments) -> Result<(), Failure> {
         })?;
         let (proxy, admin, readiness) =
             (Parts::new("proxy"), Parts::new("admin"), Readiness::default());
+        let operations = nodes::start_proxy(&proxy, config, meta.clone(), data.handle()).await?;
         if let Some(listen) = arguments.admin_listen {
-            nodes::start_admin(&admin, listen, readiness.clone(), telemetry).await?;
+            let operations = Some(operations);
+            nodes::start_admin(&admin, listen, readiness.clone(), telemetry, operations).await?;
         }
-        nodes::start_proxy(&proxy, config, meta.clone(), data.handle()).await?;
         readiness.set(true);
         println!("✓ proxy on {}", arguments.listen);
         let result = tokio::select! {

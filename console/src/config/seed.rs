@@ -25,6 +25,8 @@ pub struct SeedShard {
     pub primary: ServerAddress,
     /// Servers that replicate it.
     pub replicas: Vec<ServerAddress>,
+    /// It is corrected where the catalog has it, and not added.
+    pub unsown: bool,
 }
 
 /// A client's account of a new cluster.
@@ -54,6 +56,7 @@ pub fn of_servers(file: &ClusterFile) -> Result<Seed, String> {
             name: name.clone(),
             primary: server_address(&spec.primary, spec.socket.clone())?,
             replicas: replicas.collect::<Result<_, _>>()?,
+            unsown: false,
         })
     };
     Ok(Seed {

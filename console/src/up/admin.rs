@@ -1,5 +1,4 @@
-//! The HTTP port of a process: liveness, readiness and metrics. The web console will
-//! live here too.
+//! The HTTP port of a process: liveness, readiness, metrics, and the API of operators.
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use shardline_base::{Shutdown, Telemetry};
@@ -33,11 +32,12 @@ struct Shared {
     telemetry: Telemetry,
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` until told to stop.
+/// Serves `/healthz`, `/readyz`, `/metrics` and the API, if any, until told to stop.
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
     telemetry: Telemetry,
+    api: Option<Router>,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
     let routes = Router::new()
@@ -47,7 +47,8 @@ pub async fn serve(
             "/metrics",
             get(|State(shared): State<Shared>| async move { shared.telemetry.render() }),
         )
-        .with_state(Shared { readiness, telemetry });
+        .with_state(Shared { readiness, telemetry })
+        .merge(api.unwrap_or_default());
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move { shutdown.triggered().await })
         .await

@@ -6,7 +6,7 @@ use super::{
     folder::{Folder, FolderState, RunState},
     nodes::{self, Parts},
     plan,
-    servers::{self, Servers},
+    servers::{self, LocalShards, Servers},
     sow, summary, tls,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     demo,
     exit::{Failure, Reason, chain},
     local::{Account, Programs},
+    operations::Operations,
     ports,
 };
 use mysql_async::{Opts, OptsBuilder, prelude::Queryable};
@@ -53,7 +54,7 @@ pub struct Cluster {
 /// What has been started, in order.
 #[derive(Default)]
 struct Running {
-    servers: Option<Servers>,
+    servers: Option<Arc<LocalShards>>,
     meta: Option<Parts>,
     client: Option<Arc<MetaClient>>,
     proxy: Option<Parts>,
@@ -116,16 +117,18 @@ impl Cluster {
 
         let tuning = plan::tuning(file);
         let servers = Servers::start(folder, &state, &self.programs, &account, &tuning).await?;
-        running.servers.insert(servers).ready().await?;
+        let local = Arc::new(LocalShards::new(folder.clone(), servers));
+        running.servers.insert(local.clone()).ready().await?;
         let shards_took = begun.elapsed();
 
         let meta = self.start_meta(running, &state).await?;
         sow::sow(&meta, &plan::seed(file, folder, &state)?).await?;
-        self.start_proxy(running, &state, &account, meta, data).await?;
+        let operations = self.start_proxy(running, &state, &account, meta, data).await?;
+        operations.set_local(local);
         let admin = running.admin.insert(Parts::new("admin"));
         let listen = loopback(state.console_port);
-        nodes::start_admin(admin, listen, running.readiness.clone(), self.telemetry.clone())
-            .await?;
+        let (readiness, telemetry) = (running.readiness.clone(), self.telemetry.clone());
+        nodes::start_admin(admin, listen, readiness, telemetry, Some(operations)).await?;
         drop(turn);
         if let Some(file) = file {
             create_databases(&state, &seed::plain_databases(file)).await?;
@@ -188,7 +191,7 @@ impl Cluster {
         account: &Account,
         meta: Arc<MetaClient>,
         data: &tokio::runtime::Handle,
-    ) -> Result<(), Failure> {
+    ) -> Result<Arc<Operations>, Failure> {
         let paths = tls::load_or_create(&self.folder)?;
         let backend =
             BackendAccount { user: account.user.clone(), password: account.password.clone() };

@@ -64,6 +64,12 @@ pub struct LocalShard {
     pub name: String,
     /// Its server's port.
     pub port: u16,
+    /// Its server's number, unique in the cluster; 0 for its place among the shards.
+    #[serde(default)]
+    pub server_id: u32,
+    /// A new cluster's catalog does not begin with it: it is being added, or removed.
+    #[serde(default)]
+    pub unsown: bool,
 }
 
 /// What has been done once and must not be done again.

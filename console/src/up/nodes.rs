@@ -3,8 +3,10 @@
 
 use super::admin::{self, Readiness};
 use crate::{
+    api,
     config::{ClusterFile, ReadLevel, SettingsSpec},
     exit::{Failure, Reason, chain},
+    operations::Operations,
 };
 use parking_lot::Mutex;
 use shardline_base::{Policy, Shutdown, Tasks, Telemetry};
@@ -91,6 +93,7 @@ pub async fn start_admin(
     listen: SocketAddr,
     readiness: Readiness,
     telemetry: Telemetry,
+    operations: Option<Arc<Operations>>,
 ) -> Result<(), Failure> {
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let holder = crate::ports::holder(listen.port());
@@ -105,7 +108,10 @@ pub async fn start_admin(
             Ok::<(), std::io::Error>(())
         }
     });
-    let served = admin::serve(listener, readiness, telemetry, stop.clone());
+    // Whoever reaches it may do everything: nobody from elsewhere does.
+    let operations = operations.filter(|_| listen.ip().is_loopback());
+    let api = operations.map(|operations| api::routes(operations, readiness.clone()));
+    let served = admin::serve(listener, readiness, telemetry, api, stop.clone());
     parts.run("http", async move {
         // A client that does not read its answer must not hold up the end.
         let deadline = async {
@@ -142,22 +148,30 @@ pub async fn stop_signal() -> Result<&'static str, Failure> {
     Ok(name)
 }
 
-/// Builds and runs a proxy on the runtime `data`.
+/// Builds and runs a proxy on the runtime `data`, and what operators do with its cluster.
 pub async fn start_proxy(
     parts: &Parts,
-    config: ProxyConfig,
+    mut config: ProxyConfig,
     meta: Arc<MetaClient>,
     data: &tokio::runtime::Handle,
-) -> Result<(), Failure> {
+) -> Result<Arc<Operations>, Failure> {
     let listen = config.listen;
     let account =
         Account { user: config.backend.user.clone(), password: config.backend.password.clone() };
     let jobs = meta.clone();
+    let operations = Operations::new(meta.clone(), account.clone());
+    config.operations = Some(operations.clone());
     let built = data.spawn(config.build(meta)).await;
     let proxy = built.map_err(|error| Failure::new(Reason::Failed, error))?.map_err(|error| {
         Failure::new(Reason::Failed, format!("proxy on {listen}: {}", chain(&error)))
     })?;
     let driver = Driver::new(jobs, account, Settings::default(), proxy.incarnation());
+    operations.set_driver(driver.clone());
+    let (follower, stop) = (operations.clone(), parts.shutdown().clone());
+    parts.run("journal", async move {
+        follower.run(stop).await;
+        Ok::<(), std::io::Error>(())
+    });
     let stop = parts.shutdown().clone();
     parts.run("jobs", async move {
         driver.run(stop).await;
@@ -165,7 +179,7 @@ pub async fn start_proxy(
     });
     let _on_data = data.enter();
     parts.run("proxy", proxy.run(parts.shutdown().clone()));
-    Ok(())
+    Ok(operations)
 }
 
 /// Puts the limits and settings of a cluster file in place of the defaults.

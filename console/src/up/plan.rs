@@ -13,7 +13,7 @@ use crate::{
 const SQL_PORT: u16 = 4306;
 const CONSOLE_PORT: u16 = 4380;
 const META_PORT: u16 = 4390;
-const SHARD_PORT: u16 = 4311;
+pub(super) const SHARD_PORT: u16 = 4311;
 /// Shards of a new cluster when nobody says.
 const SHARDS: u32 = 3;
 
@@ -66,7 +66,12 @@ pub fn decide(
             let mut state = folder.new_state(name);
             let numbers = 0..count.unwrap_or(SHARDS) as u16;
             state.shards = numbers
-                .map(|n| LocalShard { name: format!("s{}", n + 1), port: SHARD_PORT + n })
+                .map(|n| LocalShard {
+                    name: format!("s{}", n + 1),
+                    port: SHARD_PORT + n,
+                    server_id: u32::from(n) + 1,
+                    unsown: false,
+                })
                 .collect();
             state.meta_ports = (0..u16::from(wishes.meta_nodes)).map(|n| META_PORT + n).collect();
             (state.sql_port, state.console_port) = (SQL_PORT, CONSOLE_PORT);
@@ -136,6 +141,7 @@ pub fn seed(
             socket: Some(sockets.join(format!("{}.sock", shard.name)).display().to_string()),
         },
         replicas: Vec::new(),
+        unsown: shard.unsown,
     };
     let rules = file
         .map(|file| seed::rules(file).map_err(|message| Failure::new(Reason::Usage, message)))

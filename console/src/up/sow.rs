@@ -32,6 +32,7 @@ fn changes(
         let (name, primary) = (wanted.name.clone(), wanted.primary.clone());
         let replicas = wanted.replicas.clone();
         match catalog.shard_named(&wanted.name) {
+            None if wanted.unsown => {}
             None => changes.push(Change::AddShard { name, primary, replicas }),
             Some(shard) if shard.primary != primary || shard.replicas != replicas => {
                 changes.push(Change::UpdateShard { id: shard.id, name, primary, replicas });
@@ -80,7 +81,12 @@ mod tests {
         let primary = ServerAddress { host: "127.0.0.1".into(), port, socket: None };
         Seed {
             cluster: "bank".into(),
-            shards: vec![SeedShard { name: "s1".into(), primary, replicas: Vec::new() }],
+            shards: vec![SeedShard {
+                name: "s1".into(),
+                primary,
+                replicas: Vec::new(),
+                unsown: false,
+            }],
             rules: None,
             users: vec![
                 SeedUser { name: "root".into(), password: String::new() },

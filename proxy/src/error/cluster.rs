@@ -198,6 +198,21 @@ impl SqlError {
         )
     }
 
+    /// An operation on the cluster was not done.
+    pub fn operation(reason: &str, hint: Option<&str>) -> Self {
+        let hint = hint.map_or_else(String::new, |hint| format!(". Hint: {hint}"));
+        let message = format!("{}{hint}", reason.trim_end_matches('.'));
+        Self::new(1105, b"HY000", "operation", RetryClass::Never, message)
+    }
+
+    /// Operations come as text.
+    pub fn operation_not_prepared() -> Self {
+        Self::not_supported(
+            "tables and procedures of the database shardline are not there for prepared statements",
+            "send the statement as text",
+        )
+    }
+
     /// More distributed transactions are undecided than a proxy keeps.
     pub fn too_many_undecided() -> Self {
         Self::rolled_back(

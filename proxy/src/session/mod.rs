@@ -14,6 +14,7 @@ pub(crate) mod failure;
 mod held;
 mod idle;
 mod named;
+mod operations;
 mod parameters;
 mod prepared;
 mod preparing;

@@ -57,6 +57,9 @@ impl Session {
                 | SessionStatement::Execute { .. }
                 | SessionStatement::Deallocate { .. },
             )) => return Err(SqlError::not_preparable().into()),
+            Some(Plan::Session(
+                SessionStatement::CallOperation { .. } | SessionStatement::ReadOperations { .. },
+            )) => return Err(SqlError::operation_not_prepared().into()),
             Some(Plan::Session(statement)) => {
                 let columns = self.columns_of(&statement).into();
                 Arc::new(BackendStatement::local(columns))

@@ -107,6 +107,17 @@ impl Session {
                 let table = self.resolve_transaction(&xid, choice, shard.as_deref()).await?;
                 return self.answer_table(&table, protocol, position);
             }
+            SessionStatement::ShowJobs => {
+                let table = self.jobs_table().await?;
+                return self.answer_table(&table, protocol, position);
+            }
+            SessionStatement::CallOperation { procedure, arguments } => {
+                let table = self.call_operation(procedure, arguments).await?;
+                return self.answer_table(&table, protocol, position);
+            }
+            SessionStatement::ReadOperations { tables } => {
+                return self.read_operations(sql, &tables, protocol, position).await;
+            }
             SessionStatement::ExplainSharding { statement } => {
                 let inner = sql.get(statement).unwrap_or_default();
                 let table = self.explain(inner)?;
@@ -170,6 +181,7 @@ impl Session {
             SessionStatement::ShowProcesslist { full } => self.processlist_table(*full).columns,
             SessionStatement::ShowShards => self.shards_table().columns,
             SessionStatement::ShowTransactions => self.transactions_table().columns,
+            SessionStatement::ShowJobs => self.jobs_columns(),
             SessionStatement::ShowTransactionStatus { .. } => transaction_status_columns().columns,
             SessionStatement::TransactionResolve { .. } => transaction_resolve_columns().columns,
             SessionStatement::ShowStatus { .. } | SessionStatement::ShowVariables { .. } => {
@@ -190,6 +202,8 @@ impl Session {
             | SessionStatement::Prepare { .. }
             | SessionStatement::Execute { .. }
             | SessionStatement::Deallocate { .. }
+            | SessionStatement::CallOperation { .. }
+            | SessionStatement::ReadOperations { .. }
             | SessionStatement::Kill { .. } => Vec::new(),
         }
     }

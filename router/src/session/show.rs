@@ -92,6 +92,10 @@ pub(super) fn recognise(
         end(cursor)?;
         return session(SessionStatement::ShowShards);
     }
+    if cursor.accept("JOBS") {
+        end(cursor)?;
+        return session(SessionStatement::ShowJobs);
+    }
     if let Some(statement) = transactions::show(cursor)? {
         return session(statement);
     }

@@ -1,7 +1,7 @@
 //! Statements about transactions over several shards: what is open, what became of one,
 //! and what to do with one whose undoing is stuck.
 
-use super::end;
+use super::{end, operations};
 use crate::{
     cursor::Cursor,
     lexer::TokenKind,
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The database of Shardline's procedures.
-const PROCEDURES: &str = "shardline";
+pub(super) const PROCEDURES: &str = "shardline";
 const TXN_RESOLVE: &str = "txn_resolve";
 const USAGE: &str =
     "CALL shardline.txn_resolve('xid', 'keep' | 'restore' | 'merge' [, 'shard']) is there";
@@ -43,11 +43,7 @@ pub(super) fn call(cursor: &mut Cursor<'_, '_>) -> Result<Option<SessionStatemen
     }
     let name = cursor.identifier().ok_or_else(|| cursor.unexpected("a procedure's name"))?;
     if !name.eq_ignore_ascii_case(TXN_RESOLVE) {
-        return Err(Refusal {
-            code: 1305,
-            reason: format!("PROCEDURE {PROCEDURES}.{name} does not exist"),
-            hint: USAGE.into(),
-        });
+        return operations::call(cursor, name).map(Some);
     }
     let wrong = |cursor: &Cursor<'_, '_>, wanted: &str| Refusal {
         hint: USAGE.into(),

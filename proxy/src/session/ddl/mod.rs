@@ -483,7 +483,8 @@ fn check_database(name: &str) -> Result<(), SqlError> {
     if name.is_empty() {
         return Err(SqlError::no_database());
     }
-    if is_system_database(name) || is_hidden_database(name) {
+    let is_ours = name.eq_ignore_ascii_case("shardline");
+    if is_ours || is_system_database(name) || is_hidden_database(name) {
         return Err(SqlError::protected_database(name));
     }
     Ok(())
