@@ -5,6 +5,7 @@ mod backend_pool;
 mod binlog;
 mod merge_agreement;
 mod moves;
+mod operations;
 mod placement;
 mod placement_agreement;
 mod servers;

@@ -12,6 +12,7 @@ use shardline_model::{
 };
 use shardline_rebalancer::{
     driver::MoveStatus,
+    plan::plan_document,
     workflow::{LAG_MAX, Step, Waits},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -119,7 +120,10 @@ fn described(catalog: &Catalog, one: &UnitMove) -> MoveView {
         job: one.job.0,
         state: one.state.to_string(),
         tables: tables.map(|table| format!("{}.{}", table.database, table.name)).collect(),
-        what: one.units.to_string(),
+        what: match catalog.groups.get(&one.group) {
+            Some(group) => plan_document::described(&one.units, &group.key_types),
+            None => one.units.to_string(),
+        },
         from: name(one.from),
         to: name(one.to),
         ..MoveView::default()

@@ -211,8 +211,13 @@ impl Operations {
 
 /// Copies, and follows from then on.
 async fn copy(mover: &mut Mover, goes_on: bool) -> Result<(), MoveError> {
-    if !goes_on || !mover.is_prepared().await? {
+    let mut prepared = mover.is_prepared().await?;
+    if prepared && !goes_on {
+        // Of an attempt that was broken off; its copies are gone.
         mover.forget().await?;
+        prepared = false;
+    }
+    if !prepared {
         let findings = mover.preflight().await?;
         let hinders = |severity| severity == Severity::Blocking;
         if let Some(finding) = findings.iter().find(|finding| hinders(finding.severity)) {

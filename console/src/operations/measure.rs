@@ -125,13 +125,18 @@ async fn on_shard(tables: &[Arc<Table>], server: &mut Server) -> Result<OnShard,
 }
 
 impl OnShard {
-    /// The weight of so many rows of the largest table, with what the others have beside them.
-    fn weight(&self, rows: u64, of: u64) -> Weight {
+    /// The weight of so many rows of the largest table, with what the others have beside them. What the
+    /// server estimates tells the proportion only: it may hold rows of others, on their way.
+    fn weight(&self, rows: u64) -> Weight {
+        let of = self.largest_rows();
+        if of == 0 {
+            return Weight { rows, ..Weight::default() };
+        }
         let share = |number: u64| {
-            let share = u128::from(number) * u128::from(rows) / u128::from(of.max(1));
+            let share = u128::from(number) * u128::from(rows) / u128::from(of);
             u64::try_from(share).unwrap_or(u64::MAX)
         };
-        Weight { rows: share(self.all.rows.max(of)), bytes: share(self.all.bytes), load: 0 }
+        Weight { rows: share(self.all.rows), bytes: share(self.all.bytes), load: 0 }
     }
 }
 
@@ -176,11 +181,10 @@ async fn counted_slots(
     }
     let owners = map.owners();
     let mine = |slot: &u16| owners[usize::from(*slot)] == shard;
-    let total: u64 = (0..SLOTS).filter(mine).map(|slot| rows[usize::from(slot)]).sum();
     let piece = |slot: u16| Piece {
         units: Units::Slots(std::iter::once(slot..slot + 1).collect()),
         owner: shard,
-        weight: on.weight(rows[usize::from(slot)], total),
+        weight: on.weight(rows[usize::from(slot)]),
     };
     Ok((0..SLOTS).filter(mine).map(piece).collect())
 }
@@ -202,8 +206,7 @@ async fn intervals(
             all.extend(cut(group, on, &whole, step, server).await?);
         }
     }
-    let total: u64 = all.iter().map(|(_, rows)| rows).sum();
-    let piece = |(units, rows)| Piece { units, owner: shard, weight: on.weight(rows, total) };
+    let piece = |(units, rows)| Piece { units, owner: shard, weight: on.weight(rows) };
     Ok(all.into_iter().map(piece).collect())
 }
 
@@ -281,13 +284,12 @@ async fn values(
             }
         }
     }
-    let total: u64 = rows.values().sum();
     let mut pieces: Vec<Piece> = rows
         .iter()
         .map(|(key, rows)| Piece {
             units: Units::Values(vec![key.clone()]),
             owner: shard,
-            weight: on.weight(*rows, total),
+            weight: on.weight(*rows),
         })
         .collect();
     if map.default == Some(shard) {

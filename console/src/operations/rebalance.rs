@@ -2,8 +2,8 @@
 //! finds it.
 
 use super::{
-    JobVerb, JobView, OperationError, Operations, StartRequest, Started, ThrottleRequest,
-    UntilRequest, unix_s,
+    JobVerb, JobView, OperationError, Operations, PlanRequest, StartRequest, Started,
+    ThrottleRequest, UntilRequest, unix_s,
 };
 use shardline_meta_client::{ProposeError, RejectionKind};
 use shardline_model::{
@@ -16,6 +16,8 @@ use shardline_rebalancer::plan::RebalancePlan;
 
 /// Attempts at a change of a job, which its driver changes too.
 const ATTEMPTS_MAX: usize = 50;
+/// Plans that are made anew since the cluster has changed meanwhile.
+const PLANS_MAX: usize = 10;
 /// In the summary of a job that waits for its cutover: a resumed one does too.
 const WAITS_FOR_CUTOVER: &str = " (waits for cutover)";
 
@@ -25,14 +27,14 @@ impl Operations {
     /// # Errors
     /// The plan was made for another state of the cluster, or moves touch those of another job.
     pub async fn start(&self, request: StartRequest) -> Result<Started, OperationError> {
+        let throttle = throttled(Throttle::default(), &request.throttle)?;
         let plan = match (request.plan, &request.goal) {
             (Some(plan), None) => plan,
-            (None, Some(goal)) => self.plan(goal).await?,
+            (None, Some(goal)) => self.plan_of_now(goal).await?,
             (Some(_), Some(_)) | (None, None) => {
                 return Err(OperationError::usage("give a plan, or say what is wanted"));
             }
         };
-        let throttle = throttled(Throttle::default(), &request.throttle)?;
         if !plan.is_current(&self.catalog()) {
             return Err(OperationError::new(
                 super::Problem::Stale,
@@ -49,6 +51,18 @@ impl Operations {
         }
         let id = self.create(&plan, request.until, throttle).await?;
         Ok(Started { job: Some(self.job(id.0).await?), plan })
+    }
+
+    /// A plan that is current: other jobs may end while sizes are measured.
+    async fn plan_of_now(&self, goal: &PlanRequest) -> Result<RebalancePlan, OperationError> {
+        let mut plan = self.plan(goal).await?;
+        for _ in 0..PLANS_MAX {
+            if plan.is_current(&self.catalog()) {
+                break;
+            }
+            plan = self.plan(goal).await?;
+        }
+        Ok(plan)
     }
 
     async fn create(

@@ -5,6 +5,9 @@ use super::sizes::Piece;
 use shardline_model::id::ShardId;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// This part of a share is not worth a move.
+const NEAR: u64 = 20;
+
 /// The new owners of the pieces, in their order. Shards that are not among `shards` give everything away.
 /// Afterwards nobody is farther from the even share than the heaviest piece weighs.
 pub(super) fn even(
@@ -17,6 +20,9 @@ pub(super) fn even(
     let share = total / (shards.len() as u64).max(1);
     let mut has = weights(pieces, shards, &weigh);
     let mut homeless = Vec::new();
+    if is_even_enough(pieces, &has, share, &weigh) {
+        return owners;
+    }
     // From the end on, so that what stays of a shard's intervals stays in a row.
     for (place, piece) in pieces.iter().enumerate().rev() {
         let weight = weigh(piece);
@@ -32,6 +38,19 @@ pub(super) fn even(
     }
     settle(pieces, &mut owners, homeless, has, &weigh);
     owners
+}
+
+/// Whether nothing is where it may not be, and no shard is so far from the share that moving pays.
+fn is_even_enough(
+    pieces: &[Piece],
+    has: &BTreeMap<ShardId, u64>,
+    share: u64,
+    weigh: impl Fn(&Piece) -> u64,
+) -> bool {
+    let heaviest = pieces.iter().map(weigh).max().unwrap_or(0);
+    let near = (share / NEAR).max(heaviest.min(share / 4));
+    pieces.iter().all(|piece| has.contains_key(&piece.owner))
+        && has.values().all(|sum| sum.abs_diff(share) <= near)
 }
 
 /// The new owners when one shard gives everything to the others, and nothing else moves.

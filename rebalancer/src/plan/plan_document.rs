@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use shardline_model::{
     catalog::Catalog,
     id::{Epoch, GroupId, ShardId},
+    key::{Key, KeyPart, KeyType},
     moves::NewMove,
     placement::Units,
+    predicate,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -19,6 +21,8 @@ const ROWS_PER_SECOND: u64 = 40_000;
 const SECONDS_AT_LEAST: u64 = 5;
 /// Runs or values of one move; more are several moves.
 const PARTS_MAX: usize = 1_000;
+/// Values that are named one by one.
+const KEYS_SHOWN_MAX: usize = 8;
 
 /// Moves that lead to what is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,7 +133,7 @@ fn planned(catalog: &Catalog, sizes: &GroupSizes, one: Move) -> PlannedMove {
     PlannedMove {
         group: sizes.group,
         tables: sizes.tables.clone(),
-        what: one.units.to_string(),
+        what: described(&one.units, &sizes.key_types),
         from: one.from,
         from_name: name(one.from),
         to: one.to,
@@ -137,6 +141,34 @@ fn planned(catalog: &Catalog, sizes: &GroupSizes, one: Move) -> PlannedMove {
         units: one.units,
         rows,
         bytes,
+    }
+}
+
+/// Units with their keys, as far as these are few.
+pub fn described(units: &Units, types: &[KeyType]) -> String {
+    let key = |key: &Key| {
+        let parts = key.iter().zip(types).map(|(part, key_type)| shown(part, key_type));
+        parts.collect::<Vec<_>>().join(",")
+    };
+    match units {
+        Units::Interval { start, end } => {
+            let start = start.as_ref().map_or_else(|| "MINVALUE".to_owned(), key);
+            let end = end.as_ref().map_or_else(|| "MAXVALUE".to_owned(), key);
+            format!("keys {start} .. {end}")
+        }
+        Units::Values(keys) if keys.len() <= KEYS_SHOWN_MAX => {
+            format!("values {}", keys.iter().map(key).collect::<Vec<_>>().join(", "))
+        }
+        Units::Slots(_) | Units::Values(_) | Units::OtherValues { .. } => units.to_string(),
+    }
+}
+
+fn shown(part: &KeyPart, key_type: &KeyType) -> String {
+    match part {
+        KeyPart::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        KeyPart::Integer(_) | KeyPart::Decimal(_) | KeyPart::Bytes(_) | KeyPart::Temporal(_) => {
+            predicate::literal_sql(part, key_type).trim_matches('\'').to_owned()
+        }
     }
 }
 

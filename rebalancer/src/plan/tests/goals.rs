@@ -72,7 +72,7 @@ proptest! {
         let share = total / u64::from(count);
         for (shard, sum) in &sums {
             prop_assert!(shard.0 <= count || *sum == 0, "{shard} keeps {sum}");
-            prop_assert!(*sum <= share + heaviest + 1, "{shard} has {sum} of {share}");
+            prop_assert!(*sum <= share + heaviest.max(share / 20) + 1, "{shard} has {sum} of {share}");
         }
         // Nothing moves but what was too much somewhere.
         let before = rows_by_shard(&sizes, &sizes.placement);
