@@ -106,7 +106,11 @@ impl Mover {
 
     /// What the copy has to keep to, from now on.
     pub fn set_throttle(&self, throttle: Throttle) {
-        self.throttle.send_replace(throttle);
+        self.throttle.send_if_modified(|old| {
+            let changes = *old != throttle;
+            *old = throttle;
+            changes
+        });
     }
 
     /// What others feel now.

@@ -1,6 +1,7 @@
 //! How fast rows are copied: never faster than asked for, and slower while somebody suffers. Pure.
 
-use std::time::Duration;
+use shardline_model::moves;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the copy has to keep to. Everything may change while it runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +14,27 @@ pub struct Throttle {
     pub replica_lag_max_ms: Option<u64>,
     /// The clients' statements may take so long at their 99th percentile.
     pub foreground_max_ms: Option<f64>,
+}
+
+/// What a job's throttle says at a minute of the day.
+pub(crate) fn throttle(wanted: &moves::Throttle, minute: u16) -> Throttle {
+    let within = |(from, until): (u16, u16)| match from <= until {
+        true => (from..until).contains(&minute),
+        // Over midnight.
+        false => minute >= from || minute < until,
+    };
+    Throttle {
+        paused: !wanted.window.is_none_or(within),
+        max_mbps: wanted.max_mbps.map(f64::from),
+        replica_lag_max_ms: wanted.lag_max_ms.map(u64::from),
+        foreground_max_ms: None,
+    }
+}
+
+/// The minute of the day, UTC, by this machine's clock.
+pub(crate) fn minute_of_day() -> u16 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u16::try_from(now.as_secs() / 60 % (24 * 60)).unwrap_or(0)
 }
 
 /// What others feel, as far as it is known.
@@ -85,6 +107,18 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_may_go_over_midnight() {
+        let paused = |window, minute| {
+            let wanted = moves::Throttle { window: Some(window), ..Default::default() };
+            throttle(&wanted, minute).paused
+        };
+        assert!(!paused((60, 300), 60) && paused((60, 300), 300) && paused((60, 300), 59));
+        assert!(!paused((1_380, 60), 1_400) && !paused((1_380, 60), 0) && paused((1_380, 60), 60));
+        let limit = moves::Throttle { max_mbps: Some(5), ..Default::default() };
+        assert_eq!(throttle(&limit, 0).max_mbps, Some(5.0));
+    }
 
     #[test]
     fn a_rate_is_kept() {

@@ -4,6 +4,7 @@ use super::{Driver, MoveStatus};
 use crate::{
     FlowState, MoveError, MoveSpec, Mover, Side, Switches, TableSpec,
     fault::point,
+    pace,
     preflight::Severity,
     workflow::{self, CALM, FlowView, LAG_MAX, Step, View},
 };
@@ -107,7 +108,9 @@ impl MoveRun {
     fn found(&self) -> Option<(Arc<UnitMove>, Wish)> {
         let catalog = self.driver.meta.catalog();
         let one = catalog.moves.get(&self.id).cloned()?;
-        Some((one, catalog.jobs.get(&self.job)?.state.wish))
+        let state = &catalog.jobs.get(&self.job)?.state;
+        self.mover.set_throttle(pace::throttle(&state.throttle, pace::minute_of_day()));
+        Some((one, state.wish))
     }
 
     /// What cannot be tried again ends the move; the rest is tried for a while.

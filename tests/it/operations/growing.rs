@@ -34,7 +34,6 @@ async fn the_demo_grows_by_a_shard_while_it_is_in_use() -> Result<()> {
     load_is_happy(&cluster)?;
     let catalog = cluster.catalog().await?;
     for group in catalog.groups.values() {
-        ensure!(group.placement.shards().len() == 4, "{:?}", group.placement);
         if let Placement::Hash(map) = &group.placement {
             for shard in catalog.shards.keys() {
                 let slots = map.owners().iter().filter(|owner| *owner == shard).count();
