@@ -106,7 +106,7 @@ async fn a_job_is_steered_by_commands_and_in_sql() -> Result<()> {
     ends_with(&cluster, 0, &["job", "wait", "3", "--timeout-s", LIMIT_S]).await?;
     ensure!(check(&cluster, "d", &["h"]).await? == [2_000], "rows");
     let wrong = sql::rows(&mut client, "CALL shardline.job('explode', 3)").await;
-    let wrong = wrong.err().map(|error| error.to_string()).unwrap_or_default();
+    let wrong = wrong.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(wrong.contains("pause, resume"), "{wrong}");
     Ok(())
 }
