@@ -21,7 +21,7 @@ use shardline_model::{
 };
 use shardline_wire::client::{Address, ConnectOptions};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -71,6 +71,8 @@ pub struct Driver {
     /// The lease under which this process serves, while it does.
     incarnation: Box<dyn Fn() -> Option<Incarnation> + Send + Sync>,
     status: Mutex<BTreeMap<MoveId, MoveStatus>>,
+    /// Moves whose sides a person wants to be compared again.
+    to_verify: Mutex<BTreeSet<MoveId>>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -87,13 +89,27 @@ impl Driver {
         settings: Settings,
         incarnation: impl Fn() -> Option<Incarnation> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let (incarnation, status) = (Box::new(incarnation), Mutex::default());
-        Arc::new(Self { meta, account, settings, incarnation, status })
+        let incarnation = Box::new(incarnation);
+        let (status, to_verify) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { meta, account, settings, incarnation, status, to_verify })
     }
 
     /// The moves that this driver is at work on.
     pub fn status(&self) -> BTreeMap<MoveId, MoveStatus> {
         self.status.lock().clone()
+    }
+
+    /// Compares both sides of moves again, which this driver is at work on and whose rows are copied and
+    /// have not changed their owner; a difference fails their job.
+    pub fn verify_again(&self, moves: impl IntoIterator<Item = MoveId>) {
+        let status = self.status.lock();
+        let known = moves.into_iter().filter(|id| status.contains_key(id));
+        self.to_verify.lock().extend(known);
+    }
+
+    /// Whether a comparison that was asked for has not begun.
+    pub fn is_to_verify(&self, id: MoveId) -> bool {
+        self.to_verify.lock().contains(&id)
     }
 
     /// Looks for jobs and drives them until it is told to stop.

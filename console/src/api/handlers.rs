@@ -193,6 +193,10 @@ async fn job_verb(
         let request: ThrottleRequest = body(&bytes)?;
         return Ok(Json(shared.operations.throttle(id, &request).await?));
     }
+    if verb == "verify" {
+        let operations = shared.operations;
+        return to_the_end(async move { operations.verify(id).await }).await.map(Json);
+    }
     let verb = JobVerb::of(&verb).ok_or_else(|| OperationError::not_found("verb of jobs", verb))?;
     Ok(Json(shared.operations.job_verb(id, verb).await?))
 }

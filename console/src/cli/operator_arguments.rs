@@ -265,6 +265,8 @@ pub enum RebalanceVerb {
     Resume(JobArguments),
     /// Change how fast a job may be
     Throttle(ThrottleJobArguments),
+    /// Compare both sides of what is copied; differences end it with 2
+    Verify(JobArguments),
     /// Let everything of a ready job change its owner
     Cutover(JobArguments),
     /// Bring back what a job has moved

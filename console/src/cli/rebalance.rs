@@ -33,6 +33,17 @@ pub(super) async fn run(verb: &RebalanceVerb) -> Result<(), Failure> {
         RebalanceVerb::Pause(arguments) => act(arguments, JobVerb::Pause).await,
         RebalanceVerb::Resume(arguments) => act(arguments, JobVerb::Resume).await,
         RebalanceVerb::Cutover(arguments) => act(arguments, JobVerb::Cutover).await,
+        RebalanceVerb::Verify(arguments) => {
+            let (api, id) = (client(&arguments.api)?, arguments.id);
+            let job: JobView = api.post(&format!("/api/v1/jobs/{id}:verify"), &()).await?;
+            print(&job, arguments.api.output)?;
+            match job.last_error.filter(|_| job.phase == "failed") {
+                Some(why) => {
+                    Err(Failure::new(Reason::Findings, why).hint(job.next_steps.join(" · ")))
+                }
+                None => Ok(()),
+            }
+        }
         RebalanceVerb::Throttle(arguments) => {
             let (api, id) = (client(&arguments.api)?, arguments.id);
             let path = format!("/api/v1/jobs/{id}:throttle");

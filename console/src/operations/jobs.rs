@@ -62,7 +62,7 @@ impl Operations {
                 Some(status) => from_driver(&mut view, status, remembered.get(&one.id)),
                 None => {
                     // Its driver is elsewhere; what cannot be asked now is left open.
-                    let asked = self.from_target(catalog, one, &mut view);
+                    let asked = self.ask_target(catalog, one, &mut view);
                     let _ = tokio::time::timeout(TARGETS_MAX, asked).await;
                 }
             }
@@ -80,7 +80,7 @@ impl Operations {
     }
 
     /// What is copied, by the target's own tables.
-    async fn from_target(&self, catalog: &Catalog, one: &UnitMove, view: &mut MoveView) {
+    async fn ask_target(&self, catalog: &Catalog, one: &UnitMove, view: &mut MoveView) {
         let Some(target) = catalog.shards.get(&one.to) else { return };
         let sql = format!(
             "SELECT COALESCE(SUM(copied_rows), 0), COALESCE(SUM(copied_bytes), 0), COALESCE(MIN(done), 0) \

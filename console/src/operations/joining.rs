@@ -118,6 +118,7 @@ impl Operations {
                 return Err(again);
             }
         }
+        let mut done = None;
         if let Some(Copying { mut mover, tables }) = copying {
             let verified = mover.verify().await.map_err(copy_failed)?;
             if let Some(difference) = verified.differences.first() {
@@ -130,11 +131,17 @@ impl Operations {
                 .hint("see who writes there around the proxies, and run it again"));
             }
             end_stream(&mut mover, &tables, from).await?;
-            mover.forget().await.map_err(copy_failed)?;
+            done = Some(mover);
         }
         let id = now.shard_named(&request.name).map(|shard| shard.id);
         let id = id.ok_or_else(|| OperationError::not_found("shard", &request.name))?;
         let epoch = self.propose(Change::SetApart { id, apart: None }).await?.epoch;
+        // Not before: an attempt that breaks off in between goes on with the stream.
+        if let Some(mut mover) = done
+            && let Err(error) = mover.forget().await
+        {
+            tracing::warn!(%error, "the state of a shard's joining is left on its server");
+        }
         self.acknowledged(epoch).await
     }
 

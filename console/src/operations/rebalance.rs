@@ -9,15 +9,22 @@ use shardline_meta_client::{ProposeError, RejectionKind};
 use shardline_model::{
     catalog::Catalog,
     change::{Change, JOB_TEXT_BYTES_MAX},
-    id::JobId,
+    id::{JobId, MoveId},
     moves::{Job, JobKind, JobPhase, JobState, MoveState, Throttle, Until, Wish},
 };
-use shardline_rebalancer::plan::RebalancePlan;
+use shardline_rebalancer::{plan::RebalancePlan, workflow::Step};
+use std::time::Duration;
 
 /// Attempts at a change of a job, which its driver changes too.
 const ATTEMPTS_MAX: usize = 50;
 /// Plans that are made anew since the cluster has changed meanwhile.
 const PLANS_MAX: usize = 10;
+/// How long comparing may take.
+const VERIFY_MAX: Duration = Duration::from_secs(3_600);
+/// How long a driver takes to tell of a failure.
+const FAILURE_WAIT: Duration = Duration::from_millis(500);
+/// The state of moves that have not changed their owner.
+const INCOMING: &str = "incoming";
 /// In the summary of a job that waits for its cutover: a resumed one does too.
 const WAITS_FOR_CUTOVER: &str = " (waits for cutover)";
 
@@ -106,6 +113,59 @@ impl Operations {
     /// It is not possible as the job stands.
     pub async fn job_verb(&self, id: u64, verb: JobVerb) -> Result<JobView, OperationError> {
         self.change_job(JobId(id), |catalog, job| wished(catalog, job, verb)).await?;
+        self.job(id).await
+    }
+
+    /// Compares both sides of a job's moves again and tells how the job is then: failed, with the row in
+    /// its error, when they differ.
+    ///
+    /// # Errors
+    /// Nothing can be compared now, or another process drives the job.
+    pub async fn verify(&self, id: u64) -> Result<JobView, OperationError> {
+        let catalog = self.catalog();
+        let job = super::jobs::found(&catalog, id)?;
+        check_open(job)?;
+        let copied: Vec<_> = self.job(id).await?.moves;
+        let copied = copied.iter().filter(|one| one.copied && one.state == INCOMING);
+        let copied: Vec<MoveId> = copied.map(|one| MoveId(one.id)).collect();
+        if copied.is_empty() {
+            let message =
+                format!("job {id} has nothing that is copied and has not changed its owner");
+            return Err(OperationError::precondition("not_now", message)
+                .hint("both sides are compared before each change of owner anyway"));
+        }
+        let driver = self
+            .driver
+            .get()
+            .filter(|driver| copied.iter().all(|id| driver.status().contains_key(id)));
+        let driver = driver.ok_or_else(|| {
+            let who = job.state.owner.map_or_else(|| "nobody".to_owned(), |one| one.to_string());
+            OperationError::precondition(
+                "elsewhere",
+                format!("job {id} is driven by {who}, not here"),
+            )
+            .hint("ask that proxy's API: shardline --api HOST:PORT; shardline status shows proxies")
+        })?;
+        driver.verify_again(copied.iter().copied());
+        let verifies = || {
+            let status = driver.status();
+            let at_it = |id: &MoveId| {
+                let step = status.get(id).map(|one| one.step);
+                driver.is_to_verify(*id) || step == Some(Step::Verify)
+            };
+            copied.iter().any(at_it)
+        };
+        let begun = std::time::Instant::now();
+        while verifies() {
+            if begun.elapsed() > VERIFY_MAX {
+                let message = format!("job {id} is still being compared");
+                return Err(OperationError::timed_out("verify", message)
+                    .hint(format!("shardline rebalance status {id}")));
+            }
+            tokio::time::sleep(super::LOOK_PAUSE).await;
+        }
+        // A difference is in the catalog a moment later.
+        tokio::time::sleep(FAILURE_WAIT).await;
         self.job(id).await
     }
 

@@ -172,6 +172,9 @@ impl Operations {
                     self.start(StartRequest { goal, until, ..StartRequest::default() }).await?;
                 Ok(started.job.as_ref().map_or_else(|| table_of(&JOBS, Vec::new()), jobs))
             }
+            ("job", [verb, id]) if verb.eq_ignore_ascii_case("verify") => {
+                Ok(jobs(&self.verify(number(id)?).await?))
+            }
             ("job", [verb, id]) => {
                 let verb = JobVerb::of(verb).ok_or_else(|| {
                     let names: Vec<&str> = JobVerb::ALL.iter().map(|verb| verb.name()).collect();
@@ -182,6 +185,7 @@ impl Operations {
                 })?;
                 Ok(jobs(&self.job_verb(number(id)?, verb).await?))
             }
+            ("rebalance_verify", [id]) => Ok(jobs(&self.verify(number(id)?).await?)),
             ("job_throttle", [id, settings @ ..]) => {
                 Ok(jobs(&self.throttle(number(id)?, &throttle(settings)?).await?))
             }

@@ -141,6 +141,9 @@ impl MoveRun {
         if self.acknowledged < Some(one.since) && self.driver.is_acknowledged(one.since).await {
             self.acknowledged = Some(one.since);
         }
+        if self.driver.to_verify.lock().remove(&self.id) {
+            self.verified = false;
+        }
         let known = self.switches.take().filter(|(since, _)| *since == one.since);
         let switches = match known {
             Some((_, switches)) => switches,

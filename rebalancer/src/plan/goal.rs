@@ -110,12 +110,12 @@ impl Goal {
                 placement.assign(&units, &sizes.key_types, *to)?;
             }
             Goal::Split { at, to } => {
-                let (_, end, _) = interval(sizes, at, "splitting")?;
+                let Around { end, .. } = interval(sizes, at, "splitting")?;
                 let units = Units::Interval { start: Some(at.clone()), end };
                 placement.assign(&units, &sizes.key_types, *to)?;
             }
             Goal::Merge { at } => {
-                let (start, end, below) = interval(sizes, at, "merging")?;
+                let Around { start, end, below } = interval(sizes, at, "merging")?;
                 let units = Units::Interval { start, end };
                 let below = below.ok_or(PlanError::NothingBelow)?;
                 placement.assign(&units, &sizes.key_types, below)?;
@@ -210,12 +210,15 @@ fn next(key_type: &KeyType, part: &KeyPart) -> Option<KeyPart> {
     key_type.holds(&next).then_some(next)
 }
 
-/// The bounds of the interval that has a key, and the owner of the one below.
-fn interval(
-    sizes: &GroupSizes,
-    key: &Key,
-    wanted: &'static str,
-) -> Result<(Option<Key>, Option<Key>, Option<ShardId>), PlanError> {
+/// An interval, and the owner of the one below.
+struct Around {
+    start: Option<Key>,
+    end: Option<Key>,
+    below: Option<ShardId>,
+}
+
+/// The interval that has a key.
+fn interval(sizes: &GroupSizes, key: &Key, wanted: &'static str) -> Result<Around, PlanError> {
     let Placement::Range(intervals) = &sizes.placement else {
         return Err(PlanError::OtherFunction { wanted, function: "RANGE" });
     };
@@ -226,7 +229,7 @@ fn interval(
             .as_ref()
             .is_none_or(|end| compare_keys(key, end, &sizes.key_types) == Ordering::Less);
         if ends_above {
-            return Ok((start, one.less_than.clone(), below));
+            return Ok(Around { start, end: one.less_than.clone(), below });
         }
         start.clone_from(&one.less_than);
         below = Some(one.shard);
