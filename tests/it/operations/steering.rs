@@ -133,3 +133,22 @@ async fn a_paused_job_goes_on_and_a_cancelled_one_leaves_nothing() -> Result<()>
     ensure!(check(&cluster, "d", &["h"]).await? == [2_000], "rows");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_that_somebody_has_changed_is_found_and_named() -> Result<()> {
+    let (cluster, _client) = start().await?;
+    let start = ["rebalance", "start", "--table", "d.h", "--slots", "0-1999", "--to", "s2"];
+    ends_with(&cluster, 0, &[&start[..], &["--until", "ready", "--timeout-s", LIMIT_S]].concat()).await?;
+    ends_with(&cluster, 0, &["rebalance", "verify", "1"]).await?;
+    let mut source = cluster.connect_shard("s1").await?;
+    let one = "SELECT MIN(id) FROM d.h WHERE CRC32(id + 0) MOD 16384 < 2000";
+    let one = sql::value(&mut source, one).await?;
+    let mut target = cluster.connect_shard("s2").await?;
+    sql::run(&mut target, &[&format!("UPDATE d.h SET v = v + 1 WHERE id = {one}")]).await?;
+    let found = ends_with(&cluster, 2, &["rebalance", "verify", "1"]).await?;
+    ensure!(found.contains("d.h") && found.contains(&one), "{found}");
+    ends_with(&cluster, 0, &["rebalance", "cancel", "1", "--yes"]).await?;
+    ends_with(&cluster, 0, &["job", "wait", "1", "--timeout-s", LIMIT_S]).await?;
+    ensure!(check(&cluster, "d", &["h"]).await? == [2_000], "rows");
+    Ok(())
+}
