@@ -137,11 +137,15 @@ impl Operations {
             // So that a start after a crash does not add it again.
             local.set_sown(&view.name, false).await?;
         }
-        let epoch = self
-            .propose(Change::RemoveShard { id })
-            .await
-            .map_err(|error| error.hint(format!("shardline shard drain {name}")))?
-            .epoch;
+        let epoch = match self.propose(Change::RemoveShard { id }).await {
+            Ok(applied) => applied.epoch,
+            Err(error) => {
+                if let Some(local) = self.local.get() {
+                    local.set_sown(&view.name, true).await?;
+                }
+                return Err(error.hint(format!("shardline shard drain {name}")));
+            }
+        };
         self.acknowledged(epoch).await?;
         if let Some(local) = self.local.get() {
             local.remove(&view.name).await?;

@@ -18,7 +18,8 @@ pub fn lines(folder: &Folder, run: &RunState) -> String {
         text.push_str(&format!(
             "Try      SELECT branch_id, SUM(balance) FROM account GROUP BY branch_id;      -- runs on {shards} shards\n         \
              EXPLAIN SHARDING SELECT * FROM account WHERE customer_id = 42;       -- 1 shard\n         \
-             SHOW CREATE TABLE txn;                                               -- how it is spread\n"
+             SHOW CREATE TABLE txn;                                               -- how it is spread\n         \
+             shardline shard add s4 --local --dir {dir} && shardline rebalance start --all --dir {dir}      -- grow\n"
         ));
     } else {
         text.push_str(

@@ -138,7 +138,8 @@ async fn a_paused_job_goes_on_and_a_cancelled_one_leaves_nothing() -> Result<()>
 async fn a_byte_that_somebody_has_changed_is_found_and_named() -> Result<()> {
     let (cluster, _client) = start().await?;
     let start = ["rebalance", "start", "--table", "d.h", "--slots", "0-1999", "--to", "s2"];
-    ends_with(&cluster, 0, &[&start[..], &["--until", "ready", "--timeout-s", LIMIT_S]].concat()).await?;
+    ends_with(&cluster, 0, &[&start[..], &["--until", "ready", "--timeout-s", LIMIT_S]].concat())
+        .await?;
     ends_with(&cluster, 0, &["rebalance", "verify", "1"]).await?;
     let mut source = cluster.connect_shard("s1").await?;
     let one = "SELECT MIN(id) FROM d.h WHERE CRC32(id + 0) MOD 16384 < 2000";
