@@ -3,6 +3,7 @@
 mod accounts;
 mod backend_pool;
 mod binlog;
+mod compute;
 mod merge_agreement;
 mod moves;
 mod operations;
