@@ -151,6 +151,7 @@ impl ProxyConfig {
             holds: Holds::default(),
             metrics: Metrics::default(),
             wire,
+            computing: tokio::sync::Semaphore::new((limits.backend_connections_max / 2).max(1)),
             schema_change: tokio::sync::Mutex::new(()),
         });
         Ok(Proxy { shared, tcp, unix, address, workers })

@@ -74,7 +74,8 @@ pub struct Traits {
     pub opens_no_snapshot: bool,
     /// It returns rows.
     pub returns_rows: bool,
-    /// It assigns user variables (`:=`, `INTO @v`): read back after it ran.
+    /// It assigns user variables (`:=`, `INTO @v`), or what FOUND_ROWS() says: read back after it
+    /// ran.
     pub assigns_variables: bool,
     /// The server keeps session state that nothing can put back (temporary tables,
     /// GET_LOCK, LOCK TABLES): the session stays on that connection.

@@ -6,12 +6,38 @@ use super::{
     query::{Statement, single_run},
     written::Note,
 };
-use crate::error::SqlError;
+use crate::{
+    backend::{BackendConnection, BackendError, TextLimits},
+    error::SqlError,
+};
 use shardline_model::{catalog::Catalog, id::ShardId};
 use shardline_router::plan::Compute;
 use std::sync::Arc;
 
+/// With it FOUND_ROWS() says how many rows there are without LIMIT.
+const COUNTS_FOUND_ROWS: &[u8] = b"SQL_CALC_FOUND_ROWS";
+
 impl Session {
+    /// Keeps what FOUND_ROWS() says where it may be another number than that of the rows.
+    pub(super) async fn read_back_found_rows(
+        &mut self,
+        connection: &mut BackendConnection,
+        sql: &[u8],
+    ) -> Result<(), BackendError> {
+        let mut words = sql.windows(COUNTS_FOUND_ROWS.len());
+        if !words.any(|word| word.eq_ignore_ascii_case(COUNTS_FOUND_ROWS)) {
+            return Ok(());
+        }
+        let found = connection.query_rows(b"SELECT FOUND_ROWS()", TextLimits::default()).await?;
+        let value = found.rows.into_iter().next().and_then(|mut row| row.pop().flatten());
+        if let Some(found) =
+            value.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<u64>().ok())
+        {
+            self.values.found_rows = found;
+        }
+        Ok(())
+    }
+
     /// Runs one, with what is to be noted of it in a transaction.
     pub(super) async fn computed(
         &mut self,

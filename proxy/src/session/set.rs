@@ -256,6 +256,12 @@ impl Session {
             server.user_variables.push(name);
         }
         let shard = connection.shard();
+        if let Err(error) = self.read_back_found_rows(connection, sql).await {
+            return Err(self.lost(shard, super::transaction::Access::READ, error).await);
+        }
+        if server.user_variables.is_empty() {
+            return Ok(());
+        }
         match server.read_back(connection, self.state.clone()).await {
             Ok((state, _)) => {
                 connection.note_applied(state.clone());

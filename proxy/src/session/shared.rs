@@ -39,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// How clients log in.
     pub(crate) wire: ServerConfig,
+    /// Reads that bring rows to one server: each has a connection there while it waits for others,
+    /// so they are fewer than a shard's connections.
+    pub(crate) computing: tokio::sync::Semaphore,
     /// One schema change at a time in this proxy.
     pub(crate) schema_change: tokio::sync::Mutex<()>,
 }

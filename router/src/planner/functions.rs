@@ -281,12 +281,6 @@ pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
                 "read the rows with SELECT and write the file on the client's side",
             ));
         }
-        if pieces.is_word(index, "SQL_CALC_FOUND_ROWS") {
-            return Err(Refusal::not_supported(
-                "SQL_CALC_FOUND_ROWS is not supported: FOUND_ROWS() counts the rows that were returned",
-                "send a second statement with SELECT COUNT(*)",
-            ));
-        }
         let next_value = pieces.are_words(index, &["NEXT", "VALUE", "FOR"])
             || (pieces.is_any_word(index, &["NEXTVAL", "LASTVAL", "SETVAL"])
                 && pieces.is(index + 1, TokenKind::LeftParen));
@@ -307,6 +301,13 @@ pub(crate) fn check(pieces: &Pieces<'_>) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Whether a query says how many rows there are without its LIMIT, which the server that ran it
+/// knows afterwards.
+pub(crate) fn counts_found_rows(pieces: &Pieces<'_>) -> bool {
+    pieces.has_marked(Marks::CALL)
+        && (0..pieces.len()).any(|index| pieces.is_word(index, "SQL_CALC_FOUND_ROWS"))
 }
 
 /// Whether user variables are assigned within the statement.

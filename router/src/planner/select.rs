@@ -56,7 +56,9 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
             && facts.instances.len() == 1
             && functions::locks_all_it_reads(pieces, 1),
         returns_rows: !into,
-        assigns_variables: into || all.clone().any(|index| pieces.is(index, TokenKind::Assign)),
+        assigns_variables: into
+            || functions::counts_found_rows(pieces)
+            || all.clone().any(|index| pieces.is(index, TokenKind::Assign)),
         pins_session: false,
     };
     let Statement::Query(query) = statement.as_ref() else {

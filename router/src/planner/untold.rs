@@ -60,9 +60,10 @@ pub(crate) fn plan(context: &Context<'_>, error: &NotUnderstood) -> Result<Form,
     }
     let candidates = candidates(context);
     let words = 0..pieces.len();
-    let assigns_variables = words
-        .clone()
-        .any(|i| pieces.is(i, TokenKind::Assign) || crate::parse::into_variables(pieces, i) > 0);
+    let assigns_variables = functions::counts_found_rows(pieces)
+        || words.clone().any(|i| {
+            pieces.is(i, TokenKind::Assign) || crate::parse::into_variables(pieces, i) > 0
+        });
     let locks = words.clone().any(|i| crate::parse::locking_clause(pieces, i) > 0);
     let returning = words.clone().any(|i| pieces.is_word(i, "RETURNING"));
     // WITH may introduce an UPDATE or DELETE on some servers.

@@ -143,7 +143,14 @@ SELECT @rank;
 SELECT COUNT(*) INTO @n FROM cu a JOIN cu b ON a.boss = b.id;
 SELECT @n;
 SELECT DATABASE(), a.id FROM cu a JOIN cu b ON a.boss = b.id ORDER BY a.id LIMIT 2;
+SELECT SQL_CALC_FOUND_ROWS a.id FROM cu a JOIN cu b ON a.boss = b.id ORDER BY a.id LIMIT 2;
 SELECT FOUND_ROWS();
+SELECT SQL_CALC_FOUND_ROWS id, CAST('x' AS UNSIGNED) FROM cu ORDER BY id LIMIT 1;
+SELECT FOUND_ROWS();
+SELECT SQL_CALC_FOUND_ROWS line FROM cl WHERE co_id = 1 ORDER BY line LIMIT 1;
+SELECT FOUND_ROWS();
+SELECT SQL_CALC_FOUND_ROWS id, @a := id FROM cu ORDER BY id LIMIT 2, 1;
+SELECT FOUND_ROWS(), @a;
 SELECT id FROM cu UNION SELECT cu_id FROM co LIMIT 0;
 SELECT a.id, CAST('x' AS UNSIGNED) FROM cu a JOIN cu b ON a.boss = b.id ORDER BY a.id;
 -- In a transaction its own changes are seen.
@@ -199,4 +206,26 @@ CREATE TABLE cq (id INT NOT NULL, d DATE NOT NULL, PRIMARY KEY (id, d)) /*!99999
 INSERT INTO cp VALUES (1, 'some words'), (2, NULL), (3, 'others');
 INSERT INTO cq VALUES (1, '2019-01-01'), (2, '2021-01-01'), (3, '2020-01-01');
 SELECT * FROM cp JOIN cq ON cp.id = cq.id - 1 ORDER BY 1;
+#! session
+#! cluster
+SET shardline_read_consistency = 'strict';
+SELECT a.id, b.id FROM cu a JOIN cu b ON a.boss = b.id ORDER BY 1;
+BEGIN;
+UPDATE cu SET boss = 2 WHERE id = 3;
+UPDATE cu SET boss = 1 WHERE id = 5;
+SELECT a.id, b.id FROM cu a JOIN cu b ON a.boss = b.id ORDER BY 1;
+COMMIT;
+SELECT a.id, b.id, c1.v FROM cu a JOIN cu b ON a.boss = b.id LEFT JOIN c1 ON c1.id = a.id ORDER BY 1;
+#! cluster
+SET shardline_read_consistency = 'committed';
+SELECT a.id, b.id, c1.v FROM cu a JOIN cu b ON a.boss = b.id LEFT JOIN c1 ON c1.id = a.id ORDER BY 1;
+#! cluster
+SET shardline_read_consistency = 'atomic';
+SELECT a.id, b.id, cb.name FROM cu a JOIN cu b ON a.boss = b.id LEFT JOIN cb ON cb.n = a.id ORDER BY 1;
+#! session
+CREATE TABLE cn (`größe` INT NOT NULL, grosse INT NULL, n INT NOT NULL, PRIMARY KEY (n)) /*!999999 SHARD BY HASH (n) */;
+INSERT INTO cn VALUES (1, 2, 3), (4, 5, 6);
+SELECT a.`größe`, b.n FROM cn a JOIN cn b ON a.n >= b.n ORDER BY 1, 2;
+SELECT a.grosse, b.n FROM cn a JOIN cn b ON a.`GRÖSSE` >= b.n ORDER BY 1, 2;
+DROP TABLE cn;
 DROP TABLE cp, cq, ct, cu, co, cl, cb, c1, c3;

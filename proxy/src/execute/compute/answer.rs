@@ -77,13 +77,6 @@ impl Session {
         if end.warnings > 0 {
             self.fetch_warnings(connection, end.warnings).await;
         }
-        if counts_found_rows(run.outgoing.sql()) {
-            let limits = crate::backend::TextLimits::default();
-            let found = connection.query_rows(b"SELECT FOUND_ROWS()", limits).await;
-            let found = found.ok().and_then(|found| found.rows.into_iter().next()?.pop()?);
-            let found = found.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-            self.values.found_rows = found.unwrap_or(end.rows);
-        }
         if run.traits.assigns_variables {
             let read = self.read_back_variables(&mut scratch.connection, run.outgoing.sql()).await;
             // The connection is taken to have what the session has, and it has not all of it.
@@ -137,10 +130,4 @@ async fn send(
     run.outgoing.queue(connection, number)?;
     connection.flush().await?;
     Ok(())
-}
-
-/// Whether FOUND_ROWS() may be another number than that of the rows.
-fn counts_found_rows(sql: &[u8]) -> bool {
-    const WORD: &[u8] = b"SQL_CALC_FOUND_ROWS";
-    sql.windows(WORD.len()).any(|text| text.eq_ignore_ascii_case(WORD))
 }

@@ -29,6 +29,16 @@ impl Session {
         run: SingleRun<'_>,
         shards: Vec<ShardId>,
     ) -> Result<(), Failure> {
+        let shared = self.shared.clone();
+        let patience = shared.config.limits.checkout_timeout;
+        let turn = tokio::time::timeout(patience, shared.computing.acquire());
+        let Ok(_turn) = self.watched(turn).await? else {
+            return Err(SqlError::shard_busy(
+                "(any)",
+                "as many statements as may bring their rows to one server",
+            )
+            .into());
+        };
         let mut scratch = self.open_scratch(plan, shards).await?;
         let filled = self.fill_all(plan, &mut scratch).await;
         if !self.transaction.is_transactional() {

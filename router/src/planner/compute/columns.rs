@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 /// What a statement's words say about columns.
 #[derive(Debug)]
 pub(super) struct Needed {
-    /// A star or NATURAL stands somewhere.
+    /// A star or NATURAL stands somewhere, or a name of other letters than ASCII: servers take
+    /// some of them for each other.
     all: bool,
     /// Every name in it, in lower case: one of them may be a column.
     names: BTreeSet<String>,
@@ -47,15 +48,25 @@ impl Needed {
                     || pieces.is(before, TokenKind::Dot)
                     || pieces.is_any_word(before, BEFORE_STAR))
         };
-        let all = (0..pieces.len())
-            .any(|index| star(index) || pieces.is_any_word(index, &["NATURAL", "TABLE"]));
+        let foreign = |index: usize| {
+            let name = matches!(
+                pieces.kind(index),
+                Some(TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::Introducer)
+            );
+            name && !pieces.text(index).is_ascii()
+        };
+        let all = (0..pieces.len()).any(|index| {
+            star(index) || foreign(index) || pieces.is_any_word(index, &["NATURAL", "TABLE"])
+        });
         let names = (0..pieces.len()).filter_map(|index| pieces.identifier(index));
-        Self { all, names: names.map(|name| name.to_lowercase()).collect() }
+        Self { all, names: names.map(|name| name.to_ascii_lowercase()).collect() }
     }
 
     /// The columns of a table to bring, and whether all others may be left out of an INSERT.
     pub(super) fn columns(&self, table: &Table) -> Result<(Vec<FetchColumn>, bool), Refusal> {
-        let named = |column: &&Column| self.names.contains(&column.name.to_lowercase());
+        let named = |column: &&Column| {
+            !column.name.is_ascii() || self.names.contains(&column.name.to_ascii_lowercase())
+        };
         let keyed = |column: &Column| {
             let mut names = table.unique_keys.iter().flat_map(|key| &key.columns);
             names.any(|name| same_name(name, &column.name))
