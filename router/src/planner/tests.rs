@@ -185,6 +185,11 @@ fn single() {
 }
 
 #[test]
+fn compute() {
+    check("planner_compute.case");
+}
+
+#[test]
 fn scatter() {
     check("planner_scatter.case");
 }

@@ -226,6 +226,6 @@ SELECT a.id, b.id, cb.name FROM cu a JOIN cu b ON a.boss = b.id LEFT JOIN cb ON 
 CREATE TABLE cn (`größe` INT NOT NULL, grosse INT NULL, n INT NOT NULL, PRIMARY KEY (n)) /*!999999 SHARD BY HASH (n) */;
 INSERT INTO cn VALUES (1, 2, 3), (4, 5, 6);
 SELECT a.`größe`, b.n FROM cn a JOIN cn b ON a.n >= b.n ORDER BY 1, 2;
-SELECT a.grosse, b.n FROM cn a JOIN cn b ON a.`GRÖSSE` >= b.n ORDER BY 1, 2;
+SELECT a.grosse, b.n FROM cn a JOIN cn b ON a.`GRÖße` >= b.n ORDER BY 1, 2;
 DROP TABLE cn;
 DROP TABLE cp, cq, ct, cu, co, cl, cb, c1, c3;
