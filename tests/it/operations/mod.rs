@@ -1,6 +1,7 @@
 //! What operators do: shards that come and go, data that is moved between them, jobs that are steered, by
 //! the command line, by the API and in SQL, on a cluster as `shardline up` makes it.
 
+mod api;
 mod growing;
 mod steering;
 
