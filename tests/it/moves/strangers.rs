@@ -39,7 +39,7 @@ const TABLES: [(&str, &str, &str); 5] = [
     ("b", "w VARCHAR(20) NOT NULL PRIMARY KEY, name VARCHAR(20)", "BROADCAST"),
 ];
 
-const READS: [&str; 34] = [
+const READS: [&str; 41] = [
     "SELECT COUNT(*), SUM(v), MIN(v), MAX(v), AVG(v) FROM h",
     "SELECT * FROM h",
     "SELECT * FROM h ORDER BY id LIMIT 7, 50",
@@ -74,6 +74,13 @@ const READS: [&str; 34] = [
     "SELECT COUNT(*), SUM(v) FROM l WHERE v > 1",
     "SELECT * FROM l WHERE k IN ('a', 'C', 'x')",
     "SELECT k, COUNT(*) FROM l GROUP BY k",
+    "SELECT a.id, b.id FROM h a JOIN h b ON b.v = a.id WHERE a.v > 3",
+    "SELECT h.id, l.v FROM h LEFT JOIN l ON l.v = h.id % 20 ORDER BY h.id, l.v",
+    "SELECT id FROM h WHERE id NOT IN (SELECT hid FROM c)",
+    "SELECT id FROM h WHERE EXISTS (SELECT 1 FROM r WHERE r.id = h.v AND r.w = 'w2')",
+    "SELECT w, COUNT(*) FROM h GROUP BY w HAVING COUNT(*) > 3",
+    "SELECT id FROM h UNION SELECT v FROM l",
+    "SELECT * FROM h NATURAL JOIN r WHERE id > 5",
 ];
 
 const WRITES: [&str; 9] = [
