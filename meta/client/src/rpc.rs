@@ -228,7 +228,8 @@ impl From<&ChangeError> for Rejection {
             ChangeError::Unknown { .. } => RejectionKind::Unknown,
             ChangeError::NoShards
             | ChangeError::ShardInUse { .. }
-            | ChangeError::ShardApart { .. } => RejectionKind::Shard,
+            | ChangeError::ShardApart { .. }
+            | ChangeError::ShardsStay { .. } => RejectionKind::Shard,
             ChangeError::TooMany { .. } => RejectionKind::TooMany,
             ChangeError::GuardMoved { .. }
             | ChangeError::JobMoved { .. }
@@ -249,6 +250,7 @@ impl From<&ChangeError> for Rejection {
             | ChangeError::MovesOverlap { .. }
             | ChangeError::NotOwned { .. }
             | ChangeError::TableMoves { .. }
+            | ChangeError::Reshard { .. }
             | ChangeError::BadPlacement { .. } => RejectionKind::Invalid,
         };
         Self { kind, reason: error.to_string() }

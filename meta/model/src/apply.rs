@@ -2,6 +2,7 @@
 //! that is thrown away when a check fails. What concerns sharding is in `validate`.
 
 mod moves;
+mod reshard;
 
 use crate::{
     barrier::Barrier,
@@ -17,6 +18,7 @@ use crate::{
     guard::{Guard, GuardState},
     id::{Epoch, GroupId, ShardId, TableId},
     lookup,
+    reshard::Reshard,
     validate::{self, Declared},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -88,7 +90,11 @@ impl Catalog {
             }
             Change::SetJob { id, from, state } => self.set_job(*id, *from, state)?,
             Change::BeginMoves { job, moves } => return self.begin_moves(*job, moves),
-            Change::SetMove { id, from, to } => self.set_move(*id, *from, *to)?,
+            Change::BeginReshard { job, sharding } => return self.begin_reshard(*job, sharding),
+            Change::SetMove { id, from, to } if self.moves.contains_key(id) => {
+                self.set_move(*id, *from, *to)?;
+            }
+            Change::SetMove { id, from, to } => self.set_reshard(*id, *from, *to)?,
             Change::RaiseBarrier { by } => match self.barrier {
                 // The epoch that this change makes.
                 None => self.barrier = Some(Barrier { by: *by, since: Epoch(self.epoch.0 + 1) }),
@@ -109,6 +115,13 @@ impl Catalog {
         replicas: &[ServerAddress],
     ) -> Result<Applied, ChangeError> {
         limit("shards", self.shards.len() + 1, SHARDS_MAX)?;
+        // A broadcast table has a copy on each shard; nobody would bring it to this one.
+        let everywhere = |one: &&Arc<Reshard>| {
+            [&one.from, &one.to].iter().any(|kind| **kind == TableKind::Broadcast)
+        };
+        if let Some(one) = self.reshards.values().find(everywhere) {
+            return Err(ChangeError::ShardsStay { job: one.job });
+        }
         self.last_ids.shard += 1;
         let id = ShardId(self.last_ids.shard);
         self.put_shard(id, name, primary, replicas)?;
@@ -263,7 +276,7 @@ impl Catalog {
     }
 
     /// The sharding of a new table, in a new group or in that of the table it is colocated with.
-    fn shard_table(
+    pub(crate) fn shard_table(
         &mut self,
         table: &Table,
         declared: &Declared<'_>,
@@ -404,11 +417,12 @@ impl Catalog {
         limit("users", self.users.len(), USERS_MAX)
     }
 
-    fn drop_empty_groups(&mut self) {
+    pub(crate) fn drop_empty_groups(&mut self) {
         let used: std::collections::BTreeSet<GroupId> = self
             .tables()
             .filter_map(|table| table.sharding())
             .map(|sharding| sharding.group)
+            .chain(self.groups_of_reshards())
             .collect();
         self.groups.retain(|id, _| used.contains(id));
     }
@@ -417,7 +431,7 @@ impl Catalog {
         if self.shards.contains_key(&id) { Ok(id) } else { Err(unknown("shard", &id.to_string())) }
     }
 
-    fn database_mut(&mut self, name: &str) -> Result<&mut Database, ChangeError> {
+    pub(crate) fn database_mut(&mut self, name: &str) -> Result<&mut Database, ChangeError> {
         let database = self.databases.get_mut(name).ok_or_else(|| unknown("database", name))?;
         Ok(Arc::make_mut(database))
     }

@@ -8,6 +8,7 @@ use crate::{
     key::KeyType,
     moves::{Job, UnitMove},
     placement::Placement,
+    reshard::Reshard,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -33,6 +34,9 @@ pub struct Catalog {
     pub guards: BTreeMap<String, Guard>,
     /// Units on their way from shard to shard.
     pub moves: BTreeMap<MoveId, Arc<UnitMove>>,
+    /// Tables that are spread anew.
+    #[serde(default)]
+    pub reshards: BTreeMap<MoveId, Arc<Reshard>>,
     /// Long work, what is over of it too.
     pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// The last identifiers given out.

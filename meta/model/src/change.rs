@@ -210,8 +210,15 @@ pub enum Change {
         /// What goes where.
         moves: Vec<NewMove>,
     },
-    /// Moves a move on, if it is still where it was seen. When the owner changes by it, the
-    /// placement does in the same epoch.
+    /// Spreads the table of a job anew: from here on other shards may hold its rows.
+    BeginReshard {
+        /// The job.
+        job: JobId,
+        /// How it is to be spread.
+        sharding: TableSharding,
+    },
+    /// Moves a move, or a table that is spread anew, on, if it is still where it was seen. When the
+    /// owner changes by it, the placement or the table's kind does in the same epoch.
     SetMove {
         /// The move.
         id: MoveId,
@@ -258,6 +265,7 @@ impl Change {
             | Change::CreateJob { .. }
             | Change::SetJob { .. }
             | Change::BeginMoves { .. }
+            | Change::BeginReshard { .. }
             | Change::SetMove { .. } => true,
         }
     }
@@ -443,6 +451,23 @@ pub enum ChangeError {
         /// The table.
         table: String,
         /// Who moves it.
+        job: JobId,
+    },
+    /// A table that cannot be spread anew.
+    #[error("table '{table}' cannot be spread anew: {reason}")]
+    Reshard {
+        /// The table.
+        table: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A new shard would have no copy of a broadcast table.
+    #[error(
+        "no shard can be added while job {job} makes a broadcast table, or makes another kind of one; \
+         wait for it to finish, or cancel it"
+    )]
+    ShardsStay {
+        /// The job.
         job: JobId,
     },
     /// A barrier stands already, or the one that was to be ended does not any more.

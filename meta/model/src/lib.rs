@@ -22,6 +22,7 @@ pub mod lookup;
 pub mod moves;
 pub mod placement;
 pub mod predicate;
+pub mod reshard;
 pub mod rule;
 mod temporal;
 mod validate;

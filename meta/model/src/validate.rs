@@ -321,7 +321,8 @@ impl Catalog {
             }
         }
         self.validate_moves()?;
-        let mut used_groups = BTreeSet::new();
+        self.validate_reshards()?;
+        let mut used_groups: BTreeSet<GroupId> = self.groups_of_reshards().collect();
         let mut ids = BTreeSet::new();
         for (database_name, database) in &self.databases {
             self.known_shard(database.home)?;

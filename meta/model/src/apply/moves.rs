@@ -71,6 +71,11 @@ impl Catalog {
         {
             return Err(ChangeError::JobHasMoves { job: id, open: open.id, state: open.state });
         }
+        if state.phase.is_over()
+            && let Some(open) = self.reshards.values().find(|open| open.job == id)
+        {
+            return Err(ChangeError::JobHasMoves { job: id, open: open.id, state: open.state });
+        }
         let job = Job { state: state.clone(), since: self.next_epoch(), ..Job::clone(job) };
         self.jobs.insert(id, Arc::new(job));
         Ok(())
@@ -105,6 +110,7 @@ impl Catalog {
         }
         let groups: BTreeSet<GroupId> = moves.iter().map(|new| new.group).collect();
         for group in groups {
+            self.check_group_rests(group)?;
             self.check_outcome(group)?;
         }
         Ok(Applied { first_move: Some(first), ..Applied::default() })
@@ -213,10 +219,12 @@ impl Catalog {
     /// Refuses a change of a table while units of its group are on their way: the copy and the
     /// change stream know the definition of their start.
     pub(super) fn check_rests(&self, table: &Table) -> Result<(), ChangeError> {
-        match table.sharding().and_then(|sharding| self.move_of_group(sharding.group)) {
-            Some(one) => Err(ChangeError::TableMoves {
+        let moves = table.sharding().and_then(|sharding| self.move_of_group(sharding.group));
+        let job = moves.map(|one| one.job);
+        match job.or_else(|| self.reshard_of(table.id).map(|one| one.job)) {
+            Some(job) => Err(ChangeError::TableMoves {
                 table: format!("{}.{}", table.database, table.name),
-                job: one.job,
+                job,
             }),
             None => Ok(()),
         }
@@ -229,7 +237,20 @@ impl Catalog {
                 shard,
                 reason: format!("move {} of job {} comes from it or goes to it", one.id, one.job),
             }),
-            None => Ok(()),
+            None => match self
+                .reshards
+                .values()
+                .find(|one| one.from_shards.contains(&shard) || one.to_shards.contains(&shard))
+            {
+                Some(one) => Err(ChangeError::ShardInUse {
+                    shard,
+                    reason: format!(
+                        "rows of the table of job {} come from it or go to it",
+                        one.job
+                    ),
+                }),
+                None => Ok(()),
+            },
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
 use proptest::{collection::vec, prelude::*};
 
 mod moves;
+mod reshard;
 
 fn column(name: &str, column_type: &str) -> Column {
     let is_text = column_type.contains("char");
