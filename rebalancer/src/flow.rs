@@ -214,7 +214,7 @@ impl Flow {
         let mut receiver = Session::open(to, endpoint(&spec, to), WRITING).await?;
         transaction(&mut receiver, "the state of the move", &names.claim()).await?;
         let (record, written, copied) = self.read_state(&mut receiver).await?;
-        let units = Arc::new(Membership::new(&spec.units, &spec.key_types));
+        let units = Arc::new(Membership::new(&spec));
         let mut session = Session::open(from, endpoint(&spec, from), WRITING).await?;
         let tables = read_tables(&mut session, from, &spec, &units).await?;
         self.begin_meter(&mut session, &tables, &units, &copied).await?;

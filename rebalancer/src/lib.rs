@@ -48,5 +48,5 @@ pub use pace::{Load, Throttle};
 pub use position::Position;
 pub use progress::Progress;
 pub use session::Endpoint;
-pub use spec::{MoveSpec, TableSpec};
+pub use spec::{MoveSpec, Rows, TableSpec};
 pub use state::Direction;

@@ -43,6 +43,8 @@ pub struct Mover {
     throttle: watch::Sender<Throttle>,
     load: watch::Sender<Load>,
     running: Option<Running>,
+    /// The direction in which there is nothing to carry now.
+    resting: Option<Direction>,
     purged: AtomicU64,
 }
 
@@ -100,6 +102,7 @@ impl Mover {
             throttle: watch::Sender::new(Throttle::default()),
             load: watch::Sender::new(Load::default()),
             running: None,
+            resting: None,
             purged: AtomicU64::new(0),
         })
     }
@@ -126,11 +129,15 @@ impl Mover {
         preflight::preflight(&self.spec).await
     }
 
+    pub(crate) fn spec(&self) -> &MoveSpec {
+        &self.spec
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.spec.id
     }
 
-    fn names(&self, direction: Direction) -> Names {
+    pub(crate) fn names(&self, direction: Direction) -> Names {
         Names { id: self.spec.id.clone(), owner: self.spec.owner.clone(), direction }
     }
 
@@ -215,6 +222,9 @@ impl Mover {
         {
             return Ok(());
         }
+        if self.resting == Some(direction) {
+            return Ok(());
+        }
         self.stop().await;
         let back = match direction {
             Direction::Forward => Direction::Reverse,
@@ -229,7 +239,14 @@ impl Mover {
             (Some(_), None) => return Err(self.step("start", "its units are switched")),
             (None, None) => return Err(self.step("start", "it is not prepared")),
         }
-        self.spawn(direction);
+        if self.spec.carries(direction) {
+            self.spawn(direction);
+        } else {
+            let mut session = self.session(sender(direction).other()).await?;
+            let claim = self.names(direction).claim();
+            flow::transaction(&mut session, "the state of the move", &claim).await?;
+            self.resting = Some(direction);
+        }
         Ok(())
     }
 
@@ -262,6 +279,7 @@ impl Mover {
 
     /// Ends the flow that runs, where it is; [`Mover::start`] goes on with it.
     pub async fn stop(&mut self) {
+        self.resting = None;
         if let Some(mut running) = self.running.take() {
             running.task.abort();
             // Nothing of it writes any more after this.
@@ -276,11 +294,17 @@ impl Mover {
 
     /// How far the flow is that runs.
     pub fn progress(&self) -> Progress {
+        if self.resting.is_some() {
+            return Progress { copied: true, lag_ms: Some(0), ..Progress::default() };
+        }
         self.running.as_ref().map(|running| running.flow.progress()).unwrap_or_default()
     }
 
     /// What the flow does that runs.
     pub fn state(&self) -> Option<FlowState> {
+        if self.resting.is_some() {
+            return Some(FlowState::Running);
+        }
         self.running.as_ref().map(|running| running.flow.state.borrow().clone())
     }
 
@@ -289,6 +313,9 @@ impl Mover {
     /// # Errors
     /// Nothing runs, or it cannot go on.
     pub async fn copied(&self) -> Result<(), MoveError> {
+        if self.resting.is_some() {
+            return Ok(());
+        }
         let flow = self.flow("be copied")?;
         let (mut copied, mut state) = (flow.copied.subscribe(), flow.state.subscribe());
         tokio::select! {
@@ -335,6 +362,9 @@ impl Mover {
     /// # Errors
     /// A server cannot be asked, or the flow does not go on.
     pub async fn verify(&self) -> Result<Verified, MoveError> {
+        if self.resting.is_some() {
+            return Ok(Verified::default());
+        }
         let flow = self.flow("be verified")?;
         if !*flow.copied.borrow() {
             return Err(self.step("be verified", "its copy is not done"));
@@ -364,7 +394,8 @@ impl Mover {
 
     /// The direction of the flow that runs.
     pub fn direction(&self) -> Option<Direction> {
-        self.running.as_ref().map(|running| running.flow.names.direction)
+        let running = self.running.as_ref().map(|running| running.flow.names.direction);
+        running.or(self.resting)
     }
 
     /// Waits until every transaction is over that is open on the target now: an older one may read by a
@@ -373,8 +404,16 @@ impl Mover {
     /// # Errors
     /// It cannot be asked.
     pub async fn outlived(&self) -> Result<(), MoveError> {
+        self.outlived_on(Side::Target).await
+    }
+
+    /// The same on one of the two.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn outlived_on(&self, side: Side) -> Result<(), MoveError> {
         const OPEN: &str = "SELECT trx_id, trx_started FROM information_schema.innodb_trx";
-        let mut session = self.session(Side::Target).await?;
+        let mut session = self.session(side).await?;
         let mut open = None;
         loop {
             let rows = session.one("its open transactions", OPEN).await?.rows;
@@ -393,6 +432,14 @@ impl Mover {
     /// A server refuses, or another driver has taken over. It may be run again.
     pub async fn purge(&mut self, side: Side) -> Result<(), MoveError> {
         self.stop().await;
+        let brought = match side {
+            Side::Source => Direction::Reverse,
+            Side::Target => Direction::Forward,
+        };
+        if !self.spec.carries(brought) {
+            // They are its own whoever owns them.
+            return Ok(());
+        }
         purge::purge(&self.spec, &self.names(Direction::Forward), side, &self.purged).await
     }
 

@@ -7,6 +7,7 @@ use crate::{
     preflight::server::ServerFacts,
     session::{READING, Session},
     spec::{MoveSpec, TableSpec},
+    state::Direction,
     table::Table,
     units::Membership,
 };
@@ -66,7 +67,7 @@ impl fmt::Display for Finding {
 /// # Errors
 /// A server cannot be asked. What is wrong with it is a finding, no error.
 pub async fn preflight(spec: &MoveSpec) -> Result<Vec<Finding>, MoveError> {
-    let units = Membership::new(&spec.units, &spec.key_types);
+    let units = Membership::new(spec);
     let mut source = Session::open(Side::Source, endpoint(spec, Side::Source), READING).await?;
     let mut target = Session::open(Side::Target, endpoint(spec, Side::Target), READING).await?;
     let facts = ServerFacts::read(&mut source, Side::Source).await?;
@@ -95,10 +96,13 @@ pub async fn preflight(spec: &MoveSpec) -> Result<Vec<Finding>, MoveError> {
             let spec = &spec.tables[table.number];
             findings.extend(schema::table(table, spec));
             findings.extend(schema::equal(&mut source, &mut target, spec).await?);
-            findings.extend(schema::children(&mut source, spec, &known).await?);
+            let group = if units.is_crossing() { &[][..] } else { &known[..] };
+            findings.extend(schema::children(&mut source, spec, group).await?);
         }
         if findings.iter().all(|finding| finding.code != "schema") {
-            findings.extend(rows_there(&mut target, spec, &units).await?);
+            if spec.carries(Direction::Forward) {
+                findings.extend(rows_there(&mut target, spec, &units).await?);
+            }
             findings.extend(server::disk(&mut source, &mut target, &known, &units).await?);
         }
     }

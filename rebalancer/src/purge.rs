@@ -34,7 +34,7 @@ pub(crate) async fn purge(
     side: Side,
     gone: &AtomicU64,
 ) -> Result<(), MoveError> {
-    let units = Membership::new(&spec.units, &spec.key_types);
+    let units = Membership::new(spec);
     let mut session = Session::open(side, endpoint(spec, side), WRITING).await?;
     for sql in state::SETUP {
         session.one("its tables of moves", sql).await?;

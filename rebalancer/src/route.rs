@@ -141,6 +141,9 @@ impl Router {
         let mut written = None;
         if let Some(after) = &after {
             let key = table.key_of_image(after, &self.units)?;
+            if self.units.is_homeless(&key) {
+                return Err(homeless(&table));
+            }
             if self.units.contains(&key) {
                 let lane = table.lane_of_image(after, &key, &self.units, self.lanes);
                 let literals = table.literals_of_image(after)?;
@@ -202,6 +205,13 @@ impl Router {
         }
         Ok(())
     }
+}
+
+/// The error for a row that one of the two spreads has no place for.
+fn homeless(table: &Table) -> MoveError {
+    let reason = "its other sharding has no unit for its key, so it would be lost there: delete the row or change its \
+                  key and try again, or finish the job if it has changed the sharding already";
+    MoveError::Row { table: table.name.clone(), reason: reason.to_owned() }
 }
 
 /// What kind of statement may matter to tables that move.

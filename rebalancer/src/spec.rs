@@ -1,8 +1,12 @@
 //! What a move is: which rows of which tables go from which server to which. Plain data that the
 //! caller fills from the catalog; it must say the same after a restart.
 
-use crate::session::Endpoint;
-use shardline_model::{key::KeyType, placement::Units};
+use crate::{session::Endpoint, state::Direction};
+use shardline_model::{
+    key::KeyType,
+    placement::Units,
+    reshard::{Crossing, RowOwner},
+};
 
 /// The longest name of a move or an owner, in bytes.
 pub const NAME_MAX: usize = 64;
@@ -27,6 +31,21 @@ impl TableSpec {
     }
 }
 
+/// Which rows go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rows {
+    /// Those of units of one placement.
+    Units(Units),
+    /// Those that have another owner when a table is spread anew; the shard key is both keys then.
+    Crossing(Crossing),
+}
+
+impl From<Units> for Rows {
+    fn from(units: Units) -> Self {
+        Rows::Units(units)
+    }
+}
+
 /// One move.
 #[derive(Clone, Debug)]
 pub struct MoveSpec {
@@ -40,9 +59,21 @@ pub struct MoveSpec {
     /// The types of the shard key.
     pub key_types: Vec<KeyType>,
     /// What goes.
-    pub units: Units,
+    pub units: Rows,
     /// The server that has the units.
     pub source: Endpoint,
     /// The server that gets them.
     pub target: Endpoint,
+}
+
+impl MoveSpec {
+    /// Whether rows have to be carried in a direction. They are there already where each shard of
+    /// the receiving spread has each row: whoever writes, writes all copies.
+    pub fn carries(&self, direction: Direction) -> bool {
+        match (&self.units, direction) {
+            (Rows::Units(_), _) => true,
+            (Rows::Crossing(crossing), Direction::Forward) => crossing.from != RowOwner::Every,
+            (Rows::Crossing(crossing), Direction::Reverse) => crossing.to != RowOwner::Every,
+        }
+    }
 }

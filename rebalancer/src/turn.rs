@@ -125,7 +125,8 @@ impl Mover {
             .into_iter()
             .map(|(shard, endpoint)| (shard, Anchor { endpoint, session: None }))
             .collect();
-        let from = sender(self.flow("be switched")?.names.direction);
+        let direction = self.direction().ok_or_else(|| self.step("be switched", "nothing runs"))?;
+        let from = sender(direction);
         let to = from.other();
         let (owner, mut receiver) = (self.session(from).await?, self.session(to).await?);
         let receiver_name = source::server_name(&mut receiver, to).await?;
@@ -149,18 +150,21 @@ impl Mover {
         epoch: u64,
         limit: Duration,
     ) -> Result<(), MoveError> {
-        let flow = self.flow("be switched")?.clone();
-        if !*flow.copied.borrow() {
-            return Err(self.step("be switched", "its copy is not done"));
+        let direction = self.direction().ok_or_else(|| self.step("be switched", "nothing runs"))?;
+        if self.spec().carries(direction) {
+            let flow = self.flow("be switched")?;
+            if !*flow.copied.borrow() {
+                return Err(self.step("be switched", "its copy is not done"));
+            }
+            let begun = Instant::now();
+            drain(flow, &mut turn.owner, limit).await?;
+            turn.drained = begun.elapsed();
         }
-        let begun = Instant::now();
-        drain(&flow, &mut turn.owner, limit).await?;
-        turn.drained = begun.elapsed();
         self.stop().await;
-        let to = sender(flow.names.direction).other();
+        let to = sender(direction).other();
         let back = source::end_of_log(&mut turn.receiver, to).await?;
         crate::fault::point("switch.before_record").await?;
-        let sql = flow.names.save_switch(epoch, &turn.receiver_name, &back);
+        let sql = self.names(direction).save_switch(epoch, &turn.receiver_name, &back);
         if turn.receiver.one("the record of a switch", &sql).await?.affected != 1 {
             return Err(MoveError::NotOwner { id: self.id().to_owned() });
         }

@@ -87,7 +87,7 @@ pub(crate) async fn verify<F>(
 where
     F: Future<Output = Result<(), MoveError>>,
 {
-    let units = Membership::new(&spec.units, &spec.key_types);
+    let units = Membership::new(spec);
     let mut sender = Session::open(from, endpoint(spec, from), READING).await?;
     let to = from.other();
     let mut receiver = Session::open(to, endpoint(spec, to), READING).await?;

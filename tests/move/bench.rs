@@ -83,7 +83,7 @@ impl Bench {
             owner: owner.into(),
             tables: tables.collect(),
             key_types: vec![case.key_type.clone()],
-            units: case.units.clone(),
+            units: case.units.clone().into(),
             source: endpoint(&self.source),
             target: endpoint(&self.target),
         }

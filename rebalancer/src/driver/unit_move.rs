@@ -320,7 +320,7 @@ fn spec(
         owner: me.to_string(),
         tables,
         key_types: group.key_types.clone(),
-        units: one.units.clone(),
+        units: one.units.clone().into(),
         source: endpoint(one.from)?,
         target: endpoint(one.to)?,
     })

@@ -13,7 +13,7 @@ const BIGINT: KeyType = KeyType::Integer { min: i64::MIN as i128, max: i64::MAX 
 /// Units are the keys 0 to 9.
 fn router(unique_keys: &[&[&str]]) -> Router {
     let key = |value| Some([KeyPart::Integer(value)].into_iter().collect());
-    let units = Membership::new(&Units::Interval { start: key(0), end: key(10) }, &[BIGINT]);
+    let units = Membership::of(Units::Interval { start: key(0), end: key(10) }, &[BIGINT]);
     let mut table = table_of(&["k"], unique_keys);
     table.number = 0;
     Router::new(vec![Arc::new(table)], units, 1, "m", "o")

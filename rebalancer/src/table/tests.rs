@@ -39,7 +39,7 @@ pub(crate) fn table_of(shard_key: &[&str], unique_keys: &[&[&str]]) -> Table {
 
 fn units() -> Membership {
     let types = [KeyType::Integer { min: i64::MIN.into(), max: i64::MAX.into() }];
-    Membership::new(&Units::OtherValues { but: Vec::new() }, &types)
+    Membership::of(Units::OtherValues { but: Vec::new() }, &types)
 }
 
 #[test]
