@@ -240,7 +240,9 @@ fn check_databases(kind: &DdlKind) -> Result<(), Refusal> {
         DdlKind::CreateDatabase { name, .. }
         | DdlKind::AlterDatabase { name }
         | DdlKind::DropDatabase { name, .. } => vec![name.clone()],
-        DdlKind::CreateTable { table, .. } | DdlKind::TruncateTable { table } => of(&[table]),
+        DdlKind::CreateTable { table, .. }
+        | DdlKind::TruncateTable { table }
+        | DdlKind::Reshard { table, .. } => of(&[table]),
         DdlKind::AlterTable { table, renamed } => {
             let mut tables = vec![table];
             tables.extend(renamed);

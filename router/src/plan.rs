@@ -382,6 +382,8 @@ pub enum DdlKind {
     },
     /// ALTER TABLE, CREATE INDEX, DROP INDEX; `renamed` when it also renames.
     AlterTable { table: TableName, renamed: Option<TableName> },
+    /// ALTER TABLE that spreads the table anew; a background job when the statement does not wait.
+    Reshard { table: TableName, sharding: ShardingClause, background: bool },
     /// DROP TABLE of one or more tables.
     DropTables { tables: Vec<TableName>, if_exists: bool },
     /// TRUNCATE TABLE.

@@ -21,10 +21,20 @@ use std::fmt::Write as _;
 /// the table's key columns. In parentheses, so that it can stand beside AND.
 pub fn sql(placement: &Placement, types: &[KeyType], columns: &[&str], shard: ShardId) -> String {
     let columns: Vec<String> = columns.iter().map(|column| quote_identifier(column)).collect();
+    sql_of(placement, types, &columns, shard)
+}
+
+/// [`sql`] of columns that are SQL already, such as a qualified name.
+pub fn sql_of(
+    placement: &Placement,
+    types: &[KeyType],
+    columns: &[String],
+    shard: ShardId,
+) -> String {
     match placement {
-        Placement::Hash(map) => hash_condition(map, types, &columns, shard),
-        Placement::Range(units) => range_condition(units, types, &columns, shard),
-        Placement::List(map) => list_condition(map, types, &columns, shard),
+        Placement::Hash(map) => hash_condition(map, types, columns, shard),
+        Placement::Range(units) => range_condition(units, types, columns, shard),
+        Placement::List(map) => list_condition(map, types, columns, shard),
     }
 }
 

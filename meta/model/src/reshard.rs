@@ -183,3 +183,47 @@ impl Crossing {
         format!("({} AND {})", self.from.sql(self.source), self.to.sql(self.target))
     }
 }
+
+/// What statements have to know of a move of units, or of a table that is spread anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its id.
+    pub id: MoveId,
+    /// How far it is.
+    pub state: MoveState,
+    /// The epoch that made the state.
+    pub since: Epoch,
+    /// Who owns the rows now.
+    pub owners: Vec<ShardId>,
+    /// A snapshot of an owner from before this epoch may lack rows.
+    pub owned_since: Epoch,
+}
+
+impl Catalog {
+    /// A move or a table that is spread anew.
+    pub fn transfer(&self, id: MoveId) -> Option<Transfer> {
+        let units = self.moves.get(&id).map(|one| Transfer {
+            id,
+            state: one.state,
+            since: one.since,
+            owners: vec![one.owner()],
+            owned_since: one.since,
+        });
+        units.or_else(|| {
+            self.reshards.get(&id).map(|one| Transfer {
+                id,
+                state: one.state,
+                since: one.since,
+                owners: one.owners().iter().copied().collect(),
+                owned_since: one.owned_since,
+            })
+        })
+    }
+
+    /// Those that hold statements.
+    pub fn held(&self) -> impl Iterator<Item = Transfer> {
+        let moves = self.moves.values().filter(|one| one.state.holds()).map(|one| one.id);
+        let tables = self.reshards.values().filter(|one| one.state.holds()).map(|one| one.id);
+        moves.chain(tables).filter_map(|id| self.transfer(id))
+    }
+}

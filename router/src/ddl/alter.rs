@@ -7,7 +7,10 @@ use crate::{
     lexer::{Span, TokenKind},
     plan::{DdlKind, Refusal, ShardingClause, TableName},
 };
-use shardline_model::catalog::{Catalog, Table, TableKind};
+use shardline_model::{
+    catalog::{Catalog, Sharding, Table, TableKind},
+    placement::Placement,
+};
 
 pub(super) fn alter_table(
     cursor: &mut Cursor<'_, '_>,
@@ -24,9 +27,14 @@ pub(super) fn alter_table(
     let name = cursor.table(database)?;
     wait(cursor);
     let table = catalog.databases.get(&name.database).and_then(|db| db.tables.get(&name.table));
+    if let Some(table) = table
+        && let Some(anew) = spread_anew(cursor, &name, table, catalog)?
+    {
+        return Ok(anew);
+    }
     let found = clause::find(cursor.tokens, cursor.index, &name.database)?;
     if let Some(clause) = &found.clause {
-        check_sharding(&name, table.map(AsRef::as_ref), clause)?;
+        check_sharding(&name, table.map(AsRef::as_ref), clause, catalog)?;
         cuts.extend(&found.cuts);
     }
     let mut renamed = None;
@@ -119,39 +127,87 @@ fn check_key_column(cursor: &Cursor<'_, '_>, table: &Table) -> Result<(), Refusa
     ))
 }
 
+/// A clause that is the whole statement, and does not say what the table already is.
+fn spread_anew(
+    cursor: &Cursor<'_, '_>,
+    name: &TableName,
+    table: &Table,
+    catalog: &Catalog,
+) -> Result<Option<DdlKind>, Refusal> {
+    if !clause::starts(cursor) {
+        return Ok(None);
+    }
+    let mut at = *cursor;
+    let sharding = clause::parse(&mut at, &name.database, false)?;
+    let background = at.accept("ASYNC");
+    let is_new = background || !says_what_is(table, &sharding, catalog);
+    let alone = at.at_end() && is_new;
+    Ok(alone.then(|| DdlKind::Reshard { table: name.clone(), sharding, background }))
+}
+
+/// Whether a declaration says only what the table already is.
+fn says_what_is(table: &Table, clause: &ShardingClause, catalog: &Catalog) -> bool {
+    let same = |columns: &[String], colocate: &Option<TableName>, function: Function| {
+        let TableKind::Sharded(sharding) = &table.kind else { return false };
+        let names = sharding.key_columns.iter().filter_map(|&index| table.columns.get(index));
+        let group = |sharding: &Sharding| catalog.groups.get(&sharding.group);
+        let other = colocate.as_ref().map(|other| catalog.table(&other.database, &other.table));
+        sharding.key_columns.len() == columns.len()
+            && names.zip(columns).all(|(key, column)| key.name.eq_ignore_ascii_case(column))
+            && group(sharding).is_none_or(|group| Function::of(&group.placement) == function)
+            && other.is_none_or(|other| {
+                let other = other.and_then(|other| other.sharding());
+                other.is_some_and(|other| other.group == sharding.group)
+            })
+    };
+    match clause {
+        ShardingClause::Hash { columns, colocate } => same(columns, colocate, Function::Hash),
+        ShardingClause::Range { columns, units, colocate } => {
+            units.is_empty() && same(columns, colocate, Function::Range)
+        }
+        ShardingClause::List { columns, units, default, colocate } => {
+            units.is_empty() && default.is_none() && same(columns, colocate, Function::List)
+        }
+        ShardingClause::Broadcast => table.kind == TableKind::Broadcast,
+        ShardingClause::Single { shard } => {
+            shard.is_none() && matches!(table.kind, TableKind::Single { .. })
+        }
+    }
+}
+
+/// A sharding function without its units.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Function {
+    Hash,
+    Range,
+    List,
+}
+
+impl Function {
+    fn of(placement: &Placement) -> Self {
+        match placement {
+            Placement::Hash(_) => Function::Hash,
+            Placement::Range(_) => Function::Range,
+            Placement::List(_) => Function::List,
+        }
+    }
+}
+
 /// Allows a declaration that only says what the table already is.
 fn check_sharding(
     name: &TableName,
     table: Option<&Table>,
     clause: &ShardingClause,
+    catalog: &Catalog,
 ) -> Result<(), Refusal> {
-    let Some(table) = table else { return Ok(()) };
-    let same_columns = |columns: &[String]| match &table.kind {
-        TableKind::Sharded(sharding) => {
-            let names = sharding.key_columns.iter().filter_map(|&index| table.columns.get(index));
-            sharding.key_columns.len() == columns.len()
-                && names.zip(columns).all(|(key, column)| key.name.eq_ignore_ascii_case(column))
-        }
-        TableKind::Broadcast | TableKind::Single { .. } => false,
-    };
-    let same = match clause {
-        ShardingClause::Hash { columns, .. } => same_columns(columns),
-        ShardingClause::Range { columns, units, .. } => units.is_empty() && same_columns(columns),
-        ShardingClause::List { columns, units, .. } => units.is_empty() && same_columns(columns),
-        ShardingClause::Broadcast => table.kind == TableKind::Broadcast,
-        ShardingClause::Single { shard } => {
-            shard.is_none() && matches!(table.kind, TableKind::Single { .. })
-        }
-    };
-    if same {
+    if table.is_none_or(|table| says_what_is(table, clause, catalog)) {
         return Ok(());
     }
     Err(Refusal::not_supported(
         format!(
-            "the sharding of {}.{} cannot be changed after its creation",
+            "the sharding of {}.{} cannot be changed together with something else",
             name.database, name.table
         ),
-        "declare it in CREATE TABLE or as a rule in cluster.yaml before the table is created, \
-         or create a new table and copy the rows",
+        "write ALTER TABLE .. SHARD BY .. (or BROADCAST, SINGLE) as a statement of its own",
     ))
 }

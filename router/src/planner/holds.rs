@@ -17,7 +17,7 @@ use crate::{
 };
 use shardline_model::{
     catalog::Catalog,
-    id::{GroupId, MoveId, ShardId},
+    id::{Epoch, GroupId, MoveId, ShardId},
     moves::UnitMove,
 };
 use smallvec::SmallVec;
@@ -32,6 +32,11 @@ pub type Waits = SmallVec<[MoveId; 1]>;
 pub(crate) struct Holds {
     moves: Vec<Arc<UnitMove>>,
     arrived: Vec<Arc<UnitMove>>,
+    /// Tables that are spread anew and that the statement may name: every statement on one waits while
+    /// it is held.
+    held_tables: Waits,
+    /// Those that have been spread anew, or back.
+    spread_tables: Waits,
     /// What is known without values: the statement is bound already.
     pub(crate) known: Option<Waits>,
 }
@@ -39,6 +44,23 @@ pub(crate) struct Holds {
 impl Holds {
     /// Those of a statement.
     pub(crate) fn of(context: &Context<'_>, form: &Form) -> Self {
+        let mut holds = Self::of_units(context, form);
+        if context.catalog.reshards.is_empty() {
+            return holds;
+        }
+        for table in untold::tables(context) {
+            let Some(one) = context.catalog.reshard_of(table.id) else { continue };
+            if one.state.holds() {
+                holds.held_tables.push(one.id);
+            }
+            if one.owned_since > Epoch(0) {
+                holds.spread_tables.push(one.id);
+            }
+        }
+        holds
+    }
+
+    fn of_units(context: &Context<'_>, form: &Form) -> Self {
         let is_met = |one: &&Arc<UnitMove>| one.state.holds() || !one.state.is_owned_by_source();
         let met = || context.catalog.moves.values().filter(is_met);
         if met().next().is_none() {
@@ -58,17 +80,17 @@ impl Holds {
         };
         let met = met().filter(|one| groups.contains(&one.group)).cloned();
         let (moves, arrived) = met.partition(|one| one.state.holds());
-        Self { moves, arrived, known: None }
+        Self { moves, arrived, ..Self::default() }
     }
 
     /// Whether anything of the statement's tables is held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.moves.is_empty() && self.known.is_none()
+        self.moves.is_empty() && self.held_tables.is_empty() && self.known.is_none()
     }
 
     /// Whether units of its tables have come to their new owner.
     pub(crate) fn has_arrived(&self) -> bool {
-        !self.arrived.is_empty()
+        !self.arrived.is_empty() || !self.spread_tables.is_empty()
     }
 
     /// Those that this execution waits for.
@@ -82,7 +104,9 @@ impl Holds {
         if let Some(known) = &self.known {
             return known.clone();
         }
-        self.touched(&self.moves, form, input, values, plan)
+        let mut waits = self.touched(&self.moves, form, input, values, plan);
+        waits.extend(self.held_tables.iter().copied());
+        waits
     }
 
     /// Those whose units have come to where this execution reads them.
@@ -93,7 +117,9 @@ impl Holds {
         values: &Values<'_>,
         plan: &Plan,
     ) -> Waits {
-        self.touched(&self.arrived, form, input, values, plan)
+        let mut arrived = self.touched(&self.arrived, form, input, values, plan);
+        arrived.extend(self.spread_tables.iter().copied());
+        arrived
     }
 
     fn touched(

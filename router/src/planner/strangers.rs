@@ -3,14 +3,25 @@
 //! shards gets a condition beside its WHERE, on those shards that need it: on one table, since
 //! all its sharded tables are tied by their shard keys, and that one is kept by all joins.
 
-use crate::{bind::Facts, lexer::TokenKind, parse::Pieces, plan::Refusal, splice::Edit};
+use crate::{
+    bind::{Facts, Instance},
+    lexer::TokenKind,
+    parse::Pieces,
+    plan::Refusal,
+    splice::Edit,
+};
 use shardline_model::{
-    catalog::{Catalog, Table, TableKind},
+    catalog::{Catalog, Table},
     id::ShardId,
     placement::Units,
     predicate,
+    reshard::Reshard,
 };
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 /// The conditions of one statement.
 #[derive(Debug, Default)]
@@ -58,13 +69,16 @@ impl Strangers {
     /// # Errors
     /// No table is there on which the condition would mean the right thing.
     pub(crate) fn of(facts: &Facts, catalog: &Catalog, place: WherePlace) -> Result<Self, Refusal> {
-        if catalog.moves.is_empty() {
+        if catalog.moves.is_empty() && catalog.reshards.is_empty() {
             return Ok(Self::default());
         }
         let sharded = |index: &usize| facts.instances[*index].sharding().is_some();
         let moving = |index: &usize| {
-            let sharding = facts.instances[*index].sharding();
-            sharding.is_some_and(|sharding| catalog.move_of_group(sharding.group).is_some())
+            let instance = &facts.instances[*index];
+            instance.sharding().is_some_and(|sharding| {
+                catalog.move_of_group(sharding.group).is_some()
+                    || spread_anew(instance, catalog).is_some()
+            })
         };
         let instances = 0..facts.instances.len();
         if !instances.clone().any(|index| moving(&index)) {
@@ -94,7 +108,14 @@ impl Strangers {
             (_, true) => format!("{}.", quote(&bound.name)),
             (_, false) => format!("{}.{}.", quote(&bound.database), quote(&bound.name)),
         };
-        of_table(bound.table.as_ref()?, &prefix, catalog)
+        let table = bound.table.as_ref()?;
+        // All sharded tables of the statement have this placement, and so have their own rows.
+        let anew = facts.instances.iter().filter_map(|instance| spread_anew(instance, catalog));
+        let shards: BTreeSet<ShardId> = anew.flat_map(|one| one.strangers()).copied().collect();
+        match shards.is_empty() {
+            true => of_table(table, &prefix, catalog),
+            false => not_owned(table, &prefix, catalog, &shards),
+        }
     }
 
     /// The shards of these that hold rows of others, for EXPLAIN.
@@ -130,13 +151,12 @@ pub(crate) fn of_table(
     prefix: &str,
     catalog: &Catalog,
 ) -> Option<BTreeMap<ShardId, String>> {
-    let TableKind::Sharded(sharding) = &table.kind else { return None };
-    let group = sharding.group;
+    let group = table.sharding()?.group;
+    if let Some(anew) = catalog.reshard_of(table.id) {
+        return not_owned(table, prefix, catalog, anew.strangers());
+    }
     let types = table.key_types().ok()?;
-    let quote = predicate::quote_identifier;
-    let names = table.key_column_names();
-    let columns: Vec<String> =
-        names.iter().map(|name| format!("{prefix}{}", quote(name))).collect();
+    let columns = key_columns(table, prefix);
     let mut units: BTreeMap<ShardId, Vec<Units>> = BTreeMap::new();
     for one in catalog.moves_of_group(group) {
         add(units.entry(one.stranger()).or_default(), &one.units);
@@ -150,6 +170,29 @@ pub(crate) fn of_table(
         }
     };
     Some(units.into_iter().map(|(shard, units)| (shard, condition(units))).collect())
+}
+
+/// What is true for the rows that shards do not own. No move of units is under way beside.
+fn not_owned(
+    table: &Table,
+    prefix: &str,
+    catalog: &Catalog,
+    shards: &BTreeSet<ShardId>,
+) -> Option<BTreeMap<ShardId, String>> {
+    let placement = &table.group(catalog)?.placement;
+    let (types, columns) = (table.key_types().ok()?, key_columns(table, prefix));
+    let others = |shard| format!("(NOT {})", predicate::sql_of(placement, &types, &columns, shard));
+    Some(shards.iter().map(|shard| (*shard, others(*shard))).collect())
+}
+
+fn key_columns(table: &Table, prefix: &str) -> Vec<String> {
+    let names = table.key_column_names();
+    names.iter().map(|name| format!("{prefix}{}", predicate::quote_identifier(name))).collect()
+}
+
+/// How a table is spread anew, if it is.
+fn spread_anew<'c>(instance: &Instance, catalog: &'c Catalog) -> Option<&'c Arc<Reshard>> {
+    catalog.reshard_of(instance.table.as_ref()?.id)
 }
 
 /// Adds units to those of other moves. Slots become one list of runs, so that the slot of a

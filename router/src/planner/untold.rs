@@ -140,10 +140,14 @@ fn everywhere(
     ReadForm { route, traits, scatter, compute: Some(compute), nameless, touching }
 }
 
+/// All tables that a statement could name.
+pub(crate) fn tables(context: &Context<'_>) -> Vec<Arc<Table>> {
+    candidates(context).tables
+}
+
 /// The groups of all tables that a statement could name.
 pub(crate) fn groups(context: &Context<'_>) -> Vec<GroupId> {
-    let tables = candidates(context).tables;
-    tables.iter().filter_map(|table| Some(table.sharding()?.group)).collect()
+    tables(context).iter().filter_map(|table| Some(table.sharding()?.group)).collect()
 }
 
 /// Every identifier that could be a table of the catalog, whatever it really is.
