@@ -7,14 +7,17 @@
 //! hold back, by a change that is taken only if the move is still as it was seen. So the switch
 //! comes first, or the release does, for all proxies alike.
 
-use crate::{error::SqlError, registry::Registry, session::shared::Shared};
+use crate::{
+    auto_increment::Sequences, error::SqlError, registry::Registry, session::shared::Shared,
+};
 use shardline_base::Shutdown;
 use shardline_meta_client::{MetaClient, ProposeError, RejectionKind};
 use shardline_model::{
     catalog::Catalog,
     change::Change,
     id::{Epoch, MoveId},
-    moves::{MoveState, UnitMove},
+    moves::MoveState,
+    reshard::Transfer,
 };
 use std::{
     collections::HashMap,
@@ -64,13 +67,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn of(one: &UnitMove) -> Self {
+    pub(crate) fn of(one: &Transfer) -> Self {
         Seen { id: one.id, state: one.state, since: one.since }
     }
 
     /// Whether the catalog still has it so.
     pub(crate) fn stands(&self, catalog: &Catalog) -> bool {
-        catalog.moves.get(&self.id).is_some_and(|one| Seen::of(one) == *self)
+        catalog.transfer(self.id).is_some_and(|one| Seen::of(&one) == *self)
     }
 }
 
@@ -105,23 +108,34 @@ impl Holds {
     }
 }
 
-/// The held moves of a catalog.
-fn held(catalog: &Catalog) -> impl Iterator<Item = &Arc<UnitMove>> {
-    catalog.moves.values().filter(|one| one.state.holds())
-}
-
 /// Whether a catalog has a hold.
 pub(crate) fn is_any(catalog: &Catalog) -> bool {
-    held(catalog).next().is_some()
+    catalog.held().next().is_some()
+}
+
+/// Forgets numbers for tables that are about to be spread in another way: meanwhile a server may give
+/// out the same ones. Whoever acknowledges a hold has done so.
+pub(crate) fn forget_sequences(catalog: &Catalog, sequences: &Sequences) {
+    if catalog.reshards.is_empty() {
+        return;
+    }
+    let is_held = |table| catalog.reshard_of(table).is_some_and(|one| one.state.holds());
+    sequences.retain(|table| !is_held(table));
 }
 
 /// What may be acknowledged when no catalog before `oldest` is in use, which was found before
 /// `catalog` was taken: no hold whose units' owner an older transaction is still on.
 pub(crate) fn acknowledgeable(oldest: Epoch, catalog: &Catalog, registry: &Registry) -> Epoch {
-    let hindered = held(catalog)
-        .filter(|one| one.since <= oldest && registry.has_older_branch(one.owner(), one.since))
+    let hindered = catalog
+        .held()
+        .filter(|one| one.since <= oldest && is_hindered(one, registry))
         .map(|one| Epoch(one.since.0.saturating_sub(1)));
     hindered.min().unwrap_or(oldest)
+}
+
+/// Whether a transaction here has been on an owner since before the hold.
+fn is_hindered(one: &Transfer, registry: &Registry) -> bool {
+    one.owners.iter().any(|owner| registry.has_older_branch(*owner, one.since))
 }
 
 /// Takes back what stands for too long: since transactions here do not end, or since whoever
@@ -134,11 +148,10 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: Shutdown) {
         let catalog = shared.meta.catalog();
         let mut overdue = Vec::new();
         known.retain(|_, (seen, _)| seen.stands(&catalog));
-        for one in held(&catalog) {
-            let (seen, first) = *known.entry(one.id).or_insert_with(|| (Seen::of(one), now));
+        for one in catalog.held() {
+            let (seen, first) = *known.entry(one.id).or_insert_with(|| (Seen::of(&one), now));
             let stands = now.saturating_duration_since(first);
-            let hindered =
-                stands > HOLD_MAX && shared.registry.has_older_branch(one.owner(), one.since);
+            let hindered = stands > HOLD_MAX && is_hindered(&one, &shared.registry);
             if hindered || stands > STALE_AFTER {
                 overdue.push(seen);
             }

@@ -514,6 +514,7 @@ async fn follow_catalog(shared: Arc<Shared>, stop: Shutdown) {
         let newest = catalog.epoch;
         if applied != Some(newest) {
             shared.pools.apply_catalog(&catalog);
+            holds::forget_sequences(&catalog, &shared.sequences);
             applied = Some(newest);
         }
         drop(catalog);

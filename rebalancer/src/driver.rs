@@ -185,8 +185,20 @@ impl Driver {
         }
     }
 
+    pub(crate) fn meta(&self) -> &Arc<MetaClient> {
+        &self.meta
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn publish(&self, id: MoveId, status: MoveStatus) {
+        self.status.lock().insert(id, status);
+    }
+
     /// Makes a change; None when what it stands on has changed.
-    async fn change(&self, change: Change) -> Result<Option<Applied>, ProposeError> {
+    pub(crate) async fn change(&self, change: Change) -> Result<Option<Applied>, ProposeError> {
         match self.meta.propose(change).await {
             Ok(applied) => Ok(Some(applied)),
             Err(ProposeError::Rejected(why)) if why.kind == RejectionKind::Moved => Ok(None),
@@ -195,19 +207,19 @@ impl Driver {
     }
 
     /// How a shard's primary is reached.
-    fn endpoint(&self, address: &ServerAddress) -> Endpoint {
+    pub(crate) fn endpoint(&self, address: &ServerAddress) -> Endpoint {
         endpoint(address, &self.account)
     }
 
     /// How every shard's primary is reached.
-    fn shards(&self) -> Vec<(ShardId, Endpoint)> {
+    pub(crate) fn shards(&self) -> Vec<(ShardId, Endpoint)> {
         let catalog = self.meta.catalog();
         catalog.shards.values().map(|one| (one.id, self.endpoint(&one.primary))).collect()
     }
 
     /// Whether every proxy acts by an epoch or a newer one, and nothing of one that has ended can
     /// reach a shard any more.
-    async fn is_acknowledged(&self, since: Epoch) -> bool {
+    pub(crate) async fn is_acknowledged(&self, since: Epoch) -> bool {
         let Ok(status) = self.meta.cluster_status().await else { return false };
         let acknowledged = status
             .leases
@@ -233,7 +245,8 @@ pub fn endpoint(address: &ServerAddress, account: &Account) -> Endpoint {
 
 /// Whether a job is to be driven: it has moves, and no person has to look at it first.
 fn is_driven(catalog: &Catalog, job: &Job) -> bool {
-    let has_moves = catalog.moves.values().any(|one| one.job == job.id);
+    let has_moves = catalog.moves.values().any(|one| one.job == job.id)
+        || catalog.reshards.values().any(|one| one.job == job.id);
     match job.state.phase {
         JobPhase::Failed | JobPhase::Finished | JobPhase::Cancelled | JobPhase::RolledBack => false,
         JobPhase::Planned => has_moves,

@@ -37,6 +37,7 @@ pub mod verify;
 
 pub mod driver;
 pub mod fault;
+mod full;
 pub mod mover;
 pub mod turn;
 pub mod workflow;

@@ -465,6 +465,10 @@ impl Mover {
         let statements = self.names(Direction::Forward).forget();
         for side in [Side::Source, Side::Target] {
             let mut session = self.session(side).await?;
+            // It may be given up before anything was prepared.
+            for sql in state::SETUP {
+                session.one("its tables of moves", sql).await?;
+            }
             flow::transaction(&mut session, "the end of a move", &statements).await?;
         }
         Ok(())

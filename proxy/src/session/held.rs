@@ -15,8 +15,8 @@ use crate::{
 };
 use shardline_model::{
     catalog::Catalog,
-    id::{Epoch, ShardId},
-    moves::UnitMove,
+    id::{Epoch, MoveId, ShardId},
+    reshard::Transfer,
 };
 use shardline_router::{
     plan::{Plan, Single, Target},
@@ -93,9 +93,11 @@ impl Session {
         self.registration.set_branches(&self.entered);
     }
 
-    /// Whether the transaction has been on the owner of the units since before their state.
-    fn was_there_before(&self, one: &UnitMove) -> bool {
-        self.entered.iter().any(|(shard, epoch)| *shard == one.owner() && *epoch < one.since)
+    /// Whether the transaction has been on an owner since before an epoch.
+    fn was_there_before(&self, one: &Transfer, since: Epoch) -> bool {
+        let on_owner =
+            |(shard, epoch): &(ShardId, Epoch)| one.owners.contains(shard) && *epoch < since;
+        self.entered.iter().any(on_owner)
     }
 
     /// Whether a plan may run now, as far as moves are concerned.
@@ -105,13 +107,13 @@ impl Session {
         input: &BindInput<'_>,
         plan: &Plan,
     ) -> Result<(), Unplanned> {
-        let found = |id| input.catalog.moves.get(id);
+        let found = |id: &MoveId| input.catalog.transfer(*id);
         let waits = template.waits(input, plan);
         let waits: SmallVec<[Seen; 1]> = waits
             .iter()
             .filter_map(found)
-            .filter(|one| !self.was_there_before(one))
-            .map(|one| Seen::of(one))
+            .filter(|one| !self.was_there_before(one, one.since))
+            .map(|one| Seen::of(&one))
             .collect();
         if !waits.is_empty() {
             return Err(Unplanned::Held(waits));
@@ -121,7 +123,11 @@ impl Session {
             return Ok(());
         }
         let arrived = template.arrived(input, plan);
-        match arrived.iter().filter_map(found).any(|one| self.was_there_before(one)) {
+        match arrived
+            .iter()
+            .filter_map(found)
+            .any(|one| self.was_there_before(&one, one.owned_since))
+        {
             true => Err(Unplanned::SnapshotTooOld),
             false => Ok(()),
         }

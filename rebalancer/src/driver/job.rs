@@ -1,7 +1,7 @@
 //! One job: a task for each of its moves, and its phase in the catalog.
 
 use super::{Driver, unit_move::MoveRun};
-use crate::{fault::point, workflow};
+use crate::{fault::point, full::FullRun, workflow};
 use shardline_model::{
     change::{Change, JOB_TEXT_BYTES_MAX},
     id::{Incarnation, JobId, MoveId},
@@ -75,6 +75,12 @@ impl JobRun {
                 Task(tokio::spawn(MoveRun::drive(driver.clone(), self.id, one.id, me)))
             });
         }
+        for one in catalog.reshards.values().filter(|one| one.job == self.id) {
+            let (driver, me) = (&self.driver, self.me);
+            self.moves.entry(one.id).or_insert_with(|| {
+                Task(tokio::spawn(FullRun::drive(driver.clone(), self.id, one.id, me)))
+            });
+        }
     }
 
     /// Why a move cannot go on, if one cannot.
@@ -92,7 +98,8 @@ impl JobRun {
     /// Writes the phase into the catalog, where it has changed; true when it was written.
     async fn tell(&self, job: &Job, failed: Option<String>) -> bool {
         let catalog = self.driver.meta.catalog();
-        let left = catalog.moves.values().filter(|one| one.job == self.id).count();
+        let left = catalog.moves.values().filter(|one| one.job == self.id).count()
+            + catalog.reshards.values().filter(|one| one.job == self.id).count();
         let steps: Vec<_> = {
             let status = self.driver.status.lock();
             let known = |id| status.get(id).map(|one| (one.state, one.step));

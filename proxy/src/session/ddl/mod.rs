@@ -3,6 +3,7 @@
 //! says how far it came.
 
 mod rehearsal;
+mod reshard;
 pub(super) mod sharding;
 
 use super::{
@@ -34,7 +35,7 @@ impl Session {
     pub(super) async fn ddl(&mut self, ddl: &Ddl, position: Position) -> Result<(), Failure> {
         self.commit_implicitly().await?;
         let shared = self.shared.clone();
-        let (_alone, catalog) = self.begin_schema_change(&shared).await?;
+        let (alone, catalog) = self.begin_schema_change(&shared).await?;
         check_rests(&catalog, &ddl.kind)?;
         match &ddl.kind {
             DdlKind::CreateDatabase { name, if_not_exists } => {
@@ -62,6 +63,17 @@ impl Session {
             DdlKind::TruncateTable { table } => {
                 check_database(&table.database)?;
                 self.on_all(&catalog, &ddl.sql, None, &[]).await?;
+            }
+            DdlKind::Reshard { table, sharding, background } => {
+                let background = *background;
+                let wanted = reshard::Wanted { table, sharding, background };
+                let job = self.begin_reshard(&catalog, wanted).await?;
+                // Its job waits for everybody who holds an older catalog.
+                drop((alone, catalog));
+                match background {
+                    true => self.note_job(job),
+                    false => self.wait_for_reshard(job).await?,
+                }
             }
             DdlKind::RenameTables { pairs } => {
                 self.rename_tables(&catalog, pairs, &ddl.sql).await?;
@@ -472,7 +484,9 @@ fn check_rests(catalog: &Catalog, kind: &DdlKind) -> Result<(), SqlError> {
         }
         // A table that is colocated with one that moves is refused by the catalog.
         DdlKind::CreateTable { .. } => Ok(()),
-        DdlKind::AlterTable { table, .. } | DdlKind::TruncateTable { table } => check(table),
+        DdlKind::AlterTable { table, .. }
+        | DdlKind::TruncateTable { table }
+        | DdlKind::Reshard { table, .. } => check(table),
         DdlKind::DropTables { tables, .. } => tables.iter().try_for_each(check),
         DdlKind::RenameTables { pairs } => pairs.iter().try_for_each(|(old, _)| check(old)),
     };
