@@ -9,6 +9,7 @@ mod together;
 use crate::{
     MoveError, Progress, Side,
     driver::{Driver, MoveStatus},
+    fault::point,
     preflight::Severity,
     state::Direction,
     workflow::{self, Step},
@@ -253,7 +254,9 @@ impl FullRun {
         }
         let purges = self.pairs.iter_mut().map(|pair| async {
             pair.mover.purge(side).await?;
-            pair.mover.forget().await
+            point("move.purged").await?;
+            pair.mover.forget().await?;
+            point("move.forgotten").await
         });
         try_join_all(purges).await?;
         self.set(one, None).await;
@@ -298,6 +301,7 @@ impl Pair {
                 return Err(MoveError::Step { id, step: "begin", reason });
             }
             self.mover.prepare().await?;
+            point("move.prepared").await?;
         }
         self.checked = true;
         Ok(())

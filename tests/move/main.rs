@@ -13,6 +13,7 @@ mod bench;
 mod content;
 mod writers;
 
+mod crossing;
 mod every_type;
 mod faults;
 mod findings;

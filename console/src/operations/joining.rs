@@ -207,7 +207,7 @@ impl Operations {
             owner: format!("join-{}-{}", std::process::id(), unix_s()),
             tables: tables.clone(),
             key_types: Vec::<KeyType>::new(),
-            units: Units::Interval { start: None, end: None },
+            units: Units::Interval { start: None, end: None }.into(),
             source: self.endpoint(&source.primary),
             target: self.endpoint(target),
         };

@@ -4,6 +4,7 @@
 use super::FullRun;
 use crate::{
     MoveError, Side,
+    fault::point,
     session::{READING, Session},
     state::Direction,
     turn::Turn,
@@ -47,6 +48,7 @@ impl FullRun {
             Ok(None) => return Err("somebody else has moved it on".into()),
             Err(error) => return Err(error.to_string()),
         };
+        point("cutover.held").await.map_err(|error| error.to_string())?;
         let budget = HOLD_BUDGET.saturating_sub(begun.elapsed());
         let mut reached = "it was held";
         let ready = self.while_held(one, direction, (since, &mut turns), &mut reached);
@@ -59,10 +61,12 @@ impl FullRun {
                 (held.released(), Some(format!("after {ms} ms only this was done: {reached}")))
             }
         };
+        point("cutover.before_switch").await.map_err(|error| error.to_string())?;
         let end = Change::SetMove { id: self.id, from: (held, since), to: Some(to) };
         match (self.driver.change(end).await, why) {
             (Ok(Some(_)), None) => {
                 self.pause = Some(begun.elapsed());
+                point("cutover.switched").await.map_err(|error| error.to_string())?;
                 tracing::info!(table = %self.id, pause = ?begun.elapsed(), "a table's rows have changed their owners");
                 Ok(())
             }
@@ -85,6 +89,7 @@ impl FullRun {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
         *reached = "every proxy had acknowledged";
+        point("cutover.acknowledged").await.map_err(|error| error.to_string())?;
         // Only now no more of them can come.
         let mut seen = BTreeSet::new();
         let senders = self.pairs.iter().zip(turns.iter_mut()).filter(|(pair, _)| {

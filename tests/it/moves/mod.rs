@@ -1,6 +1,7 @@
 //! Units on their way, moved by hand through the metadata service: what proxies make of rows of
 //! others, of holds and of switches. No mover runs here; the tests copy the rows themselves.
 
+mod full;
 mod holds;
 mod strangers;
 

@@ -3,7 +3,7 @@
 
 use super::{limit, unknown};
 use crate::{
-    catalog::{Catalog, Table, TableKind},
+    catalog::{Apart, Catalog, Table, TableKind},
     change::{Applied, ChangeError},
     declared::TableSharding,
     id::{Epoch, GroupId, JobId, MoveId, ShardId, TableId},
@@ -40,6 +40,12 @@ impl Catalog {
         let to = self.new_kind(&table, sharding)?;
         if to == table.kind {
             return wrong("it is spread in this way already");
+        }
+        let everywhere = [&table.kind, &to].iter().any(|kind| **kind == TableKind::Broadcast);
+        if everywhere && self.apart.values().any(|apart| *apart == Apart::Joining) {
+            return wrong(
+                "a shard that joins may not have the rows of broadcast tables yet; wait until it has joined",
+            );
         }
         let (from_shards, to_shards) = (self.shards_of(&table.kind), self.shards_of(&to));
         let id = MoveId(self.last_ids.unit_move + 1);
