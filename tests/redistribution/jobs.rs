@@ -57,6 +57,15 @@ impl Jobs {
         bail!("the job changes all the time")
     }
 
+    /// A job that has failed goes on as it is wished.
+    pub(crate) async fn try_again(&self, id: JobId) -> Result<()> {
+        let job = self.meta.catalog().jobs.get(&id).cloned().context("the job")?;
+        let state = JobState { phase: JobPhase::Planned, owner: None, ..job.state.clone() };
+        // Another change of it comes first: its next failure is tried again.
+        drop(self.meta.propose(Change::SetJob { id, from: job.since, state }).await);
+        Ok(())
+    }
+
     /// Waits for a phase; how long it took.
     pub(crate) async fn reaches(&self, id: JobId, phase: JobPhase) -> Result<Duration> {
         let began = Instant::now();
@@ -68,9 +77,7 @@ impl Jobs {
             if job.state.phase == JobPhase::Failed {
                 ensure!(self.retry, "it failed: {:?}", job.state.last_error);
                 println!("it failed and is tried again: {:?}", job.state.last_error);
-                let state = JobState { phase: JobPhase::Planned, owner: None, ..job.state.clone() };
-                let again = Change::SetJob { id, from: job.since, state };
-                drop(self.meta.propose(again).await);
+                self.try_again(id).await?;
             }
             ensure!(began.elapsed() < LIMIT, "it is {}, not {phase}", job.state.phase);
             tokio::time::sleep(Duration::from_millis(20)).await;

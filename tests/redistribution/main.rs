@@ -11,3 +11,4 @@ mod world;
 
 mod failing;
 mod steady;
+mod trouble;
