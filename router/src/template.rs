@@ -273,7 +273,7 @@ impl Template {
         let limit = input.session.select_limit;
         let again;
         let compute = match (&form.compute, &form.scatter) {
-            (Some(compute), _) => compute,
+            (Some(compute), _) => &**compute,
             (None, Ok(scatter)) => {
                 let pieces = editor.pieces().map_err(BindError::Refused)?;
                 again = ComputeForm::of_scatter(&pieces, input.catalog, scatter, form.traits);

@@ -31,7 +31,7 @@ pub(crate) struct ReadForm {
     /// How it runs on several shards.
     pub(crate) scatter: Result<ScatterForm, Refusal>,
     /// How one server runs it with all of its rows; None while several shards can.
-    pub(crate) compute: Option<Result<ComputeForm, Refusal>>,
+    pub(crate) compute: Option<Box<Result<ComputeForm, Refusal>>>,
     /// Select items without an alias, which keep their name when a call in them is replaced.
     pub(crate) nameless: Vec<Range<usize>>,
     pub(crate) touching: Touching,
@@ -86,11 +86,12 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
     let compute = match &scatter {
         Ok(_) => None,
         Err(refusal) if context.catalog.shards.len() == 1 || !refusal.is_of_shards() => {
-            Some(Err(refusal.clone()))
+            Some(Box::new(Err(refusal.clone())))
         }
         Err(_) => {
             let catalog = context.catalog;
-            Some(ComputeForm::of_query(pieces, catalog, &statement, &facts, traits))
+            let form = ComputeForm::of_query(pieces, catalog, &statement, &facts, traits);
+            Some(Box::new(form))
         }
     };
     let scatter = match (scatter, shape) {

@@ -137,7 +137,7 @@ fn everywhere(
     let refusal = context.refuse_not_understood(error);
     let compute = ComputeForm::of_names(context, candidates.tables, traits);
     let (scatter, nameless) = (Err(refusal), Vec::new());
-    ReadForm { route, traits, scatter, compute: Some(compute), nameless, touching }
+    ReadForm { route, traits, scatter, compute: Some(Box::new(compute)), nameless, touching }
 }
 
 /// All tables that a statement could name.
