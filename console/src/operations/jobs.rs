@@ -182,7 +182,7 @@ fn summed(job: &Job, moves: Vec<MoveView>, remembered: &BTreeMap<MoveId, MoveSta
     let window = state.throttle.window.map(|(from, until)| {
         format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60)
     });
-    let is_over = state.phase.is_over() || state.phase == JobPhase::RolledBack;
+    let is_over = state.phase.is_over();
     let mut view = JobView {
         id: job.id.0,
         kind: kind.to_owned(),

@@ -218,7 +218,7 @@ impl Operations {
 }
 
 fn check_open(job: &Job) -> Result<(), OperationError> {
-    match job.state.phase.is_over() || job.state.phase == JobPhase::RolledBack {
+    match job.state.phase.is_over() {
         true => Err(OperationError::precondition(
             "over",
             format!("job {} is {}", job.id.0, job.state.phase),

@@ -234,7 +234,7 @@ impl JobPhase {
     /// Whether nothing follows. Such a job has no moves.
     pub fn is_over(self) -> bool {
         match self {
-            JobPhase::Finished | JobPhase::Cancelled => true,
+            JobPhase::Finished | JobPhase::Cancelled | JobPhase::RolledBack => true,
             JobPhase::Planned
             | JobPhase::Preparing
             | JobPhase::Copying
@@ -244,8 +244,7 @@ impl JobPhase {
             | JobPhase::Cutover
             | JobPhase::Watching
             | JobPhase::Paused
-            | JobPhase::Failed
-            | JobPhase::RolledBack => false,
+            | JobPhase::Failed => false,
         }
     }
 }

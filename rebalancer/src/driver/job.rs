@@ -49,7 +49,7 @@ impl JobRun {
             if !self.tell(&job, failed).await {
                 tokio::time::sleep(PAUSE).await;
             }
-            if job.state.phase.is_over() || job.state.phase == JobPhase::RolledBack {
+            if job.state.phase.is_over() {
                 break;
             }
         }

@@ -138,8 +138,14 @@ impl FullRun {
             session.one("the highest id of a table", &sql).await
         };
         let highest = highest.await.map_err(|error| error.to_string())?.text(0);
-        let highest = highest.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        let next = highest.saturating_add(1);
+        let highest = match highest {
+            // No row yet.
+            None => 0,
+            Some(text) => text.parse::<i128>().map_err(|_| {
+                format!("the highest id of its table is {text}, which is no whole number")
+            })?,
+        };
+        let next = u64::try_from(highest.max(0)).unwrap_or(u64::MAX).saturating_add(1);
         let reserved = self.driver.meta().reserve(one.table, 1, Some(next)).await;
         reserved.map(|_| ()).map_err(|error| error.to_string())
     }

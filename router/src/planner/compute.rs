@@ -168,7 +168,17 @@ impl ComputeForm {
         let needed = Needed::of(pieces);
         let mut brought = Vec::with_capacity(tables.len());
         for (table, references) in tables {
-            let strangers = strangers::of_table(&table, "", catalog).unwrap_or_default();
+            let strangers = match strangers::of_table(&table, "", catalog) {
+                Some(strangers) => strangers,
+                None if table.sharding().is_none() => BTreeMap::new(),
+                // Without it rows of others could be counted twice.
+                None => {
+                    return Err(Refusal::not_supported(
+                        format!("whose each row of table '{}' is cannot be told", table.name),
+                        "give the shard key a value in WHERE",
+                    ));
+                }
+            };
             let (columns, complete) = needed.columns(&table)?;
             brought.push(Brought { table, columns, complete, references, strangers });
         }

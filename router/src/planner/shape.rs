@@ -41,7 +41,7 @@ pub(crate) struct Shape {
 }
 
 /// Words between SELECT and its list.
-const QUANTIFIERS: &[&str] = &[
+pub(crate) const QUANTIFIERS: &[&str] = &[
     "ALL",
     "DISTINCT",
     "DISTINCTROW",

@@ -12,6 +12,22 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
+/// Whether a move is still as it was seen, and may be so next.
+pub(super) fn check_step(
+    id: MoveId,
+    now: (MoveState, Epoch),
+    from: (MoveState, Epoch),
+    to: Option<MoveState>,
+) -> Result<(), ChangeError> {
+    if now != from {
+        return Err(ChangeError::MoveMoved { id, now: Some(now) });
+    }
+    match MoveState::may_follow(to, now.0) {
+        true => Ok(()),
+        false => Err(ChangeError::MoveOrder { id, from: now.0, to }),
+    }
+}
+
 impl Catalog {
     /// The epoch that the change in hand makes.
     fn next_epoch(&self) -> Epoch {
@@ -122,15 +138,9 @@ impl Catalog {
         from: (MoveState, Epoch),
         to: Option<MoveState>,
     ) -> Result<(), ChangeError> {
-        let Some(found) = self.moves.get(&id).cloned() else {
-            return Err(ChangeError::MoveMoved { id, now: None });
-        };
-        if (found.state, found.since) != from {
-            return Err(ChangeError::MoveMoved { id, now: Some((found.state, found.since)) });
-        }
-        if !MoveState::may_follow(to, found.state) {
-            return Err(ChangeError::MoveOrder { id, from: found.state, to });
-        }
+        let found = self.moves.get(&id).cloned();
+        let found = found.ok_or(ChangeError::MoveMoved { id, now: None })?;
+        check_step(id, (found.state, found.since), from, to)?;
         let Some(state) = to else {
             self.moves.remove(&id);
             return Ok(());

@@ -1,7 +1,7 @@
 //! The steps of a table that is spread anew: it begins when nothing of it is on its way, and each
 //! change of its owners changes the table's kind in the same epoch.
 
-use super::{limit, unknown};
+use super::{limit, moves::check_step, unknown};
 use crate::{
     catalog::{Apart, Catalog, Table, TableKind},
     change::{Applied, ChangeError},
@@ -129,15 +129,9 @@ impl Catalog {
         from: (MoveState, Epoch),
         to: Option<MoveState>,
     ) -> Result<(), ChangeError> {
-        let Some(found) = self.reshards.get(&id).cloned() else {
-            return Err(ChangeError::MoveMoved { id, now: None });
-        };
-        if (found.state, found.since) != from {
-            return Err(ChangeError::MoveMoved { id, now: Some((found.state, found.since)) });
-        }
-        if !MoveState::may_follow(to, found.state) {
-            return Err(ChangeError::MoveOrder { id, from: found.state, to });
-        }
+        let found = self.reshards.get(&id).cloned();
+        let found = found.ok_or(ChangeError::MoveMoved { id, now: None })?;
+        check_step(id, (found.state, found.since), from, to)?;
         let Some(state) = to else {
             self.reshards.remove(&id);
             self.drop_empty_groups();

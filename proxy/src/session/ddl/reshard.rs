@@ -138,7 +138,7 @@ impl Session {
                 Err(SqlError::invalid_sharding(format!("job {job} of it is {phase}")).into())
             }
             None => Err(SqlError::held_up(&format!(
-                "job {job} was not over within {} s; it goes on by itself, see SHOW JOBS",
+                "job {job} was not seen to end within {} s; SHOW JOBS and SHOW CREATE TABLE say how far it is",
                 INLINE_MAX.as_secs()
             ))
             .into()),
@@ -206,30 +206,17 @@ fn refused(error: ProposeError) -> SqlError {
     }
 }
 
-/// How a job has ended, and why; None when the time is over.
+/// How a job has ended, and why; None when the time is over, or when that cannot be told any more.
 async fn ended(meta: &MetaClient, job: JobId) -> Option<(JobPhase, Option<String>)> {
     let deadline = Instant::now() + INLINE_MAX;
     let mut epochs = meta.subscribe();
     while Instant::now() < deadline {
         epochs.borrow_and_update();
         let found: Option<Arc<Job>> = meta.catalog().jobs.get(&job).cloned();
-        let Some(found) = found else {
-            // It made room for newer ones.
-            return Some((JobPhase::Finished, None));
-        };
-        match found.state.phase {
-            JobPhase::Finished | JobPhase::Failed | JobPhase::Cancelled | JobPhase::RolledBack => {
-                return Some((found.state.phase, found.state.last_error.clone()));
-            }
-            JobPhase::Planned
-            | JobPhase::Preparing
-            | JobPhase::Copying
-            | JobPhase::CatchingUp
-            | JobPhase::Verifying
-            | JobPhase::Ready
-            | JobPhase::Cutover
-            | JobPhase::Watching
-            | JobPhase::Paused => {}
+        // It was over and made room for newer ones: how it ended is not known any more.
+        let found = found?;
+        if found.state.phase.is_over() || found.state.phase == JobPhase::Failed {
+            return Some((found.state.phase, found.state.last_error.clone()));
         }
         let _ = tokio::time::timeout(LOOK_PAUSE, epochs.changed()).await;
     }

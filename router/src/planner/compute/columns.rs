@@ -6,6 +6,7 @@ use crate::{
     lexer::TokenKind,
     parse::Pieces,
     plan::{Carried, FetchColumn, Refusal},
+    planner::shape::QUANTIFIERS,
 };
 use shardline_model::{
     catalog::{Column, Table},
@@ -23,22 +24,6 @@ pub(super) struct Needed {
     names: BTreeSet<String>,
 }
 
-/// Words before a star that stands for columns, and not for a product.
-const BEFORE_STAR: &[&str] = &[
-    "SELECT",
-    "ALL",
-    "DISTINCT",
-    "DISTINCTROW",
-    "HIGH_PRIORITY",
-    "STRAIGHT_JOIN",
-    "SQL_SMALL_RESULT",
-    "SQL_BIG_RESULT",
-    "SQL_BUFFER_RESULT",
-    "SQL_CACHE",
-    "SQL_NO_CACHE",
-    "SQL_CALC_FOUND_ROWS",
-];
-
 impl Needed {
     pub(super) fn of(pieces: &Pieces<'_>) -> Self {
         let star = |index: usize| {
@@ -46,7 +31,8 @@ impl Needed {
             pieces.text(index) == b"*"
                 && (pieces.is(before, TokenKind::Comma)
                     || pieces.is(before, TokenKind::Dot)
-                    || pieces.is_any_word(before, BEFORE_STAR))
+                    || pieces.is_word(before, "SELECT")
+                    || pieces.is_any_word(before, QUANTIFIERS))
         };
         let foreign = |index: usize| {
             let name = matches!(

@@ -299,10 +299,11 @@ fn jobs_that_are_over_make_room() {
         catalog.apply(&create_job()).unwrap();
     }
     assert!(matches!(catalog.apply(&create_job()), Err(ChangeError::TooMany { .. })));
-    let from = catalog.jobs[&JobId(7)].since;
-    let state = state(JobPhase::Cancelled);
-    catalog.apply(&Change::SetJob { id: JobId(7), from, state }).unwrap();
-    catalog.apply(&create_job()).unwrap();
-    assert!(!catalog.jobs.contains_key(&JobId(7)));
-    assert_eq!(catalog.jobs.len(), JOBS_MAX);
+    for (id, phase) in [(JobId(7), JobPhase::Cancelled), (JobId(8), JobPhase::RolledBack)] {
+        let from = catalog.jobs[&id].since;
+        catalog.apply(&Change::SetJob { id, from, state: state(phase) }).unwrap();
+        catalog.apply(&create_job()).unwrap();
+        assert!(!catalog.jobs.contains_key(&id));
+        assert_eq!(catalog.jobs.len(), JOBS_MAX);
+    }
 }
