@@ -247,7 +247,7 @@ impl FullRun {
             for pair in &self.pairs {
                 for (side, shard) in [(Side::Source, pair.source), (Side::Target, pair.target)] {
                     if seen.insert(shard) {
-                        pair.mover.outlived_on(side).await?;
+                        pair.mover.outlived(side).await?;
                     }
                 }
             }

@@ -398,20 +398,12 @@ impl Mover {
         running.or(self.resting)
     }
 
-    /// Waits until every transaction is over that is open on the target now: an older one may read by a
+    /// Waits until every transaction is over that is open on a server now: an older one may read by a
     /// snapshot of before the switch.
     ///
     /// # Errors
     /// It cannot be asked.
-    pub async fn outlived(&self) -> Result<(), MoveError> {
-        self.outlived_on(Side::Target).await
-    }
-
-    /// The same on one of the two.
-    ///
-    /// # Errors
-    /// It cannot be asked.
-    pub async fn outlived_on(&self, side: Side) -> Result<(), MoveError> {
+    pub async fn outlived(&self, side: Side) -> Result<(), MoveError> {
         const OPEN: &str = "SELECT trx_id, trx_started FROM information_schema.innodb_trx";
         let mut session = self.session(side).await?;
         let mut open = None;

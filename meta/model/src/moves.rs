@@ -29,6 +29,9 @@ pub struct UnitMove {
     pub state: MoveState,
     /// The epoch that made the state. A proxy that acknowledges it uses no older one any more.
     pub since: Epoch,
+    /// The epoch that made the owner; 0 when the move has not changed it yet. A snapshot of the owner
+    /// from before may lack rows.
+    pub owned_since: Epoch,
 }
 
 /// How far a move is.

@@ -207,7 +207,7 @@ impl Catalog {
             state: one.state,
             since: one.since,
             owners: vec![one.owner()],
-            owned_since: one.since,
+            owned_since: one.owned_since,
         });
         units.or_else(|| {
             self.reshards.get(&id).map(|one| Transfer {

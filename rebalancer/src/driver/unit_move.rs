@@ -59,8 +59,7 @@ impl MoveRun {
         id: MoveId,
         me: Incarnation,
     ) -> Result<(), String> {
-        let catalog = driver.meta.catalog();
-        let Some(one) = catalog.moves.get(&id).cloned() else { return Ok(()) };
+        let Some((catalog, one)) = begun(&driver, id).await else { return Ok(()) };
         let spec = spec(&driver, &catalog, &one, me)?;
         let settings = driver.settings.clone();
         drop(catalog);
@@ -213,8 +212,8 @@ impl MoveRun {
             }
             Step::Set(to) => self.set(one, to).await,
             Step::Clear(side) => {
-                if side == Side::Source {
-                    self.mover.outlived().await?;
+                if one.owned_since > Epoch(0) {
+                    self.mover.outlived(side.other()).await?;
                 }
                 self.mover.purge(side).await?;
                 point("move.purged").await?;
@@ -288,6 +287,26 @@ impl MoveRun {
         }
         self.verified = true;
         Ok(())
+    }
+}
+
+/// The move, as soon as no schema change that began before it can still change its tables; None when it is
+/// gone.
+async fn begun(driver: &Driver, id: MoveId) -> Option<(Arc<Catalog>, Arc<UnitMove>)> {
+    loop {
+        let catalog = driver.meta.catalog();
+        let one = catalog.moves.get(&id)?.clone();
+        if one.state != MoveState::Incoming {
+            return Some((catalog, one));
+        }
+        // While it is waited for, nothing here keeps an old catalog.
+        drop(catalog);
+        if driver.is_acknowledged(one.since).await {
+            let catalog = driver.meta.catalog();
+            let still = catalog.moves.get(&id)?.clone();
+            return Some((catalog, still));
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -61,7 +61,7 @@ impl Holds {
     }
 
     fn of_units(context: &Context<'_>, form: &Form) -> Self {
-        let is_met = |one: &&Arc<UnitMove>| one.state.holds() || !one.state.is_owned_by_source();
+        let is_met = |one: &&Arc<UnitMove>| one.state.holds() || one.owned_since > Epoch(0);
         let met = || context.catalog.moves.values().filter(is_met);
         if met().next().is_none() {
             return Self::default();

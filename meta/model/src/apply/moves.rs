@@ -119,6 +119,7 @@ impl Catalog {
                 to: new.to,
                 state: MoveState::Incoming,
                 since: self.next_epoch(),
+                owned_since: Epoch(0),
             };
             self.shard_for_data(begun.to)?;
             self.check_move(&begun)?;
@@ -145,8 +146,10 @@ impl Catalog {
             self.moves.remove(&id);
             return Ok(());
         };
-        let next = UnitMove { state, since: self.next_epoch(), ..UnitMove::clone(&found) };
+        let since = self.next_epoch();
+        let mut next = UnitMove { state, since, ..UnitMove::clone(&found) };
         if next.owner() != found.owner() {
+            next.owned_since = since;
             self.assign(&next)?;
         }
         self.moves.insert(id, Arc::new(next));

@@ -58,7 +58,8 @@ fn read(catalog: &Catalog, id: MoveId, text: &str) -> UnitMove {
     let state = state(rest[2]);
     let shard = |text: &str| ShardId(text.parse().unwrap());
     let (from, to) = (shard(rest[0]), shard(rest[1]));
-    UnitMove { id, job: JobId(1), group, units, from, to, state, since: Epoch(1) }
+    let owned_since = Epoch(u64::from(!state.is_owned_by_source()));
+    UnitMove { id, job: JobId(1), group, units, from, to, state, since: Epoch(1), owned_since }
 }
 
 fn state(text: &str) -> MoveState {

@@ -277,13 +277,6 @@ fn tables_of_a_moving_group_keep_their_definition() {
             to_database: database.clone(),
             to_name: "z".to_owned(),
         },
-        Change::ReplaceTable {
-            database: database.clone(),
-            name,
-            columns: vec![column("k", "int")],
-            unique_keys: Vec::new(),
-            auto_increment: None,
-        },
         Change::CreateTable { table: definition("z", &[("k", "int")]), sharding: colocated },
     ] {
         let refused = catalog.apply(&change).unwrap_err().to_string();
