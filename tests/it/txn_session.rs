@@ -3,7 +3,9 @@
 
 use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, prelude::Queryable};
+use shardline_model::id::TableId;
 use shardline_proxy::txn::{
+    coordinator::LOCK_PATIENCE,
     lock_key::{LockKey, LockSpace},
     sql::hex,
 };
@@ -364,6 +366,51 @@ async fn rows_of_an_undecided_transaction_are_left_alone() -> Result<()> {
         client.query_drop("COMMIT").await?;
     }
     ensure!(bank.values().await? == ["102", "129", "100"], "{:?}", bank.values().await?);
+    bank.is_clean().await
+}
+
+/// A transaction that locked rows which it does not name waits for those whose locks are there when it
+/// commits, and not for who comes later: there is always somebody on a busy shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_later_is_not_waited_for() -> Result<()> {
+    let bank = Bank::start().await?;
+    let mut client = bank.client().await?;
+    client.query_drop("UPDATE d.t SET v = v + 0").await?;
+    bank.is_clean().await?;
+    let mut direct = bank.server_of(bank.keys[0]).await?;
+    let statements = |number: u8| {
+        let xid = format!("x'00000000000000ff{number:016x}'");
+        let hash = hex(&LockKey::of_space(LockSpace::Table(TableId(1_000 + u64::from(number)))).0);
+        let branch = format!(
+            "INSERT INTO _shardline.branch VALUES \
+             ({xid}, 1, 1, x'00000002', 0, '', UTC_TIMESTAMP(6) + INTERVAL 1 HOUR)"
+        );
+        let lock = format!("INSERT INTO _shardline.rlock VALUES ({hash}, {xid})");
+        let gone = ["rlock", "branch"]
+            .map(|table| format!("DELETE FROM _shardline.{table} WHERE xid = {xid}"));
+        ([branch, lock], gone)
+    };
+    for also in [None, Some(1)] {
+        let (first, first_gone) = statements(1);
+        sql::run(&mut direct, &first).await?;
+        client.query_drop("BEGIN").await?;
+        client.query_drop("SELECT COUNT(*) FROM d.t FOR UPDATE").await?;
+        bank.add(&mut client, 0, 1).await?;
+        if let Some(also) = also {
+            bank.add(&mut client, also, 1).await?;
+        }
+        let commit = client.query_drop("COMMIT");
+        let meanwhile = async {
+            tokio::time::sleep(LOCK_PATIENCE / 3).await;
+            sql::run(&mut direct, &statements(2).0).await?;
+            sql::run(&mut direct, &first_gone).await
+        };
+        let (committed, meanwhile) = tokio::join!(commit, meanwhile);
+        meanwhile?;
+        committed?;
+        sql::run(&mut direct, &statements(2).1).await?;
+    }
+    ensure!(bank.values().await? == ["102", "101", "100"], "{:?}", bank.values().await?);
     bank.is_clean().await
 }
 

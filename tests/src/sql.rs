@@ -9,10 +9,10 @@ pub async fn connect(options: impl Into<Opts>) -> Result<Conn> {
 }
 
 /// Runs statements one after the other; an error names the statement.
-pub async fn run(connection: &mut Conn, statements: &[&str]) -> Result<()> {
-    for statement in statements {
+pub async fn run(connection: &mut Conn, statements: &[impl AsRef<str>]) -> Result<()> {
+    for statement in statements.iter().map(AsRef::as_ref) {
         connection
-            .query_drop(*statement)
+            .query_drop(statement)
             .await
             .with_context(|| format!("running {}", shortened(statement)))?;
     }

@@ -4,7 +4,7 @@
 //! It runs as a task of its own, so that a client that goes away in the middle leaves nothing
 //! half done. Whatever it cannot finish is handed to the resolver.
 
-use super::Distributed;
+use super::{Distributed, holders::Waited};
 use crate::{
     backend::{BackendError, PacketAnswer, PooledConnection, TextLimits},
     fault,
@@ -95,12 +95,12 @@ impl Drop for Own {
 struct Report {
     event: Option<Event>,
     own: Option<(ShardId, Own)>,
-    freed: Option<(ShardId, Vec<Xid>)>,
+    looked: Option<(ShardId, Vec<Xid>, Waited)>,
 }
 
 impl Report {
     fn of(event: Event) -> Self {
-        Report { event: Some(event), own: None, freed: None }
+        Report { event: Some(event), own: None, looked: None }
     }
 }
 
@@ -116,6 +116,7 @@ struct Drive {
     /// Those that their packets look for; they do not where it was done from aside.
     own_checks: HashMap<ShardId, LockCheck>,
     freed: HashMap<ShardId, Vec<Xid>>,
+    waited: HashMap<ShardId, Waited>,
     own: HashMap<ShardId, Own>,
     /// Own connections that are in use, and how to take them away.
     busy: HashMap<ShardId, AbortHandle>,
@@ -181,6 +182,7 @@ impl Drive {
             checks,
             own_checks,
             freed: HashMap::new(),
+            waited: HashMap::new(),
             own,
             busy: HashMap::new(),
             running: FuturesUnordered::new(),
@@ -228,8 +230,13 @@ impl Drive {
             self.busy.remove(&shard);
             self.own.insert(shard, own);
         }
-        if let Some((shard, freed)) = report.freed {
+        if let Some((shard, freed, waited)) = report.looked {
             self.freed.entry(shard).or_default().extend(freed);
+            self.waited.insert(shard, waited);
+        }
+        if let Some(Event::PrepareLocked(shard)) = report.event {
+            // Its own locks are another matter than its rows.
+            self.waited.remove(&shard);
         }
         report.event
     }
@@ -285,14 +292,15 @@ impl Drive {
     ) {
         self.own_checks.remove(&shard);
         let check = self.checks.get(&shard).cloned().unwrap_or_default();
+        let mut waited = self.waited.remove(&shard).unwrap_or_default();
         let (distributed, xid) = (self.distributed.clone(), self.machine.xid());
         self.running.push(Box::pin(async move {
             if fault::point("commit.check", shard).await.is_err() {
                 return Some(Report::of(event(shard, Holders::Held)));
             }
-            let met = distributed.holders(shard, &check, Some(xid)).await;
-            let freed = Some((shard, met.freed));
-            Some(Report { event: Some(event(shard, met.holders)), own: None, freed })
+            let met = distributed.holders(shard, &check, Some(xid), &mut waited).await;
+            let looked = Some((shard, met.freed, waited));
+            Some(Report { event: Some(event(shard, met.holders)), own: None, looked })
         }));
     }
 
@@ -346,7 +354,7 @@ impl Drive {
         self.busy.insert(shard, handle);
         self.running.push(Box::pin(async move {
             let (event, own) = work.await.ok()?;
-            Some(Report { event: Some(event), own: Some((shard, own)), freed: None })
+            Some(Report { event: Some(event), own: Some((shard, own)), looked: None })
         }));
     }
 
@@ -361,7 +369,7 @@ impl Drive {
             let rolled_back = own.run(&sql::roll_back()).await;
             let clean = matches!(rolled_back, Some(Ok(answer)) if answer.failed.is_none());
             // Without an answer it is closed.
-            clean.then(|| Report { event: None, own: Some((shard, own)), freed: None })
+            clean.then(|| Report { event: None, own: Some((shard, own)), looked: None })
         }));
     }
 

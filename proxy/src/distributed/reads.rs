@@ -86,21 +86,21 @@ impl Distributed {
         }
     }
 
-    /// Which of these are committed by now, and whether all are.
-    pub(crate) async fn committed(&self, asked: &[(Xid, ShardId)]) -> (Vec<Xid>, bool) {
-        let standings = self.standings(asked).await;
-        let all = standings.iter().all(|standing| *standing == Some(Standing::Committed));
-        let committed = asked.iter().zip(standings);
-        let committed = committed.filter(|(_, standing)| *standing == Some(Standing::Committed));
-        (committed.map(|((xid, _), _)| *xid).collect(), all)
+    /// Which of these are committed by now.
+    pub(crate) async fn committed(&self, asked: &[(Xid, ShardId)]) -> Vec<Xid> {
+        self.that_stand(asked, Standing::Committed).await
     }
 
     /// Which of these are aborted by now.
     pub(crate) async fn aborted(&self, asked: &[&(Xid, ShardId)]) -> Vec<Xid> {
         let asked: Vec<_> = asked.iter().map(|one| **one).collect();
-        let standings = self.standings(&asked).await.into_iter();
-        let aborted = standings.zip(&asked).filter(|(one, _)| *one == Some(Standing::Aborted));
-        aborted.map(|(_, (xid, _))| *xid).collect()
+        self.that_stand(&asked, Standing::Aborted).await
+    }
+
+    async fn that_stand(&self, asked: &[(Xid, ShardId)], as_this: Standing) -> Vec<Xid> {
+        let standings = self.standings(asked).await.into_iter();
+        let these = standings.zip(asked).filter(|(standing, _)| *standing == Some(as_this));
+        these.map(|(_, (xid, _))| *xid).collect()
     }
 
     /// How transactions stand by their anchors, in this order; None where one does not answer.

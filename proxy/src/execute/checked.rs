@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, PooledConnection, TextLimits, TextResult},
+    distributed::holders::Waited,
     error::SqlError,
     session::{
         Session,
@@ -78,7 +79,9 @@ impl Session {
                 EndKind::RowsEnd => self.is_free(run.shard, check).await,
                 EndKind::Ok | EndKind::Err => {
                     let distributed = self.shared.distributed.clone();
-                    distributed.holders(run.shard, check, None).await.holders == Holders::Free
+                    let mut waited = Waited::default();
+                    let met = distributed.holders(run.shard, check, None, &mut waited).await;
+                    met.holders == Holders::Free
                 }
             };
             if free {

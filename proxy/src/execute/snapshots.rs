@@ -100,8 +100,8 @@ impl Session {
                 self.transaction.note_undone(shows(&now, &undone));
                 return Ok(());
             }
-            let (committed, all) = self.watched(distributed.committed(&judgement.ask)).await?;
-            if all && !judgement.torn {
+            let committed = self.watched(distributed.committed(&judgement.ask)).await?;
+            if committed.len() == judgement.ask.len() && !judgement.torn {
                 self.transaction.note_undone(shows(&now, &undone));
                 return Ok(());
             }

@@ -11,6 +11,7 @@ use crate::{
     backend::TextLimits,
     distributed::{
         commit::{Commit, Writer},
+        holders::Waited,
         setup::Readiness,
     },
     error::SqlError,
@@ -99,8 +100,9 @@ impl Session {
     pub(crate) async fn is_free(&self, shard: ShardId, check: &LockCheck) -> bool {
         let distributed = self.shared.distributed.clone();
         let until = Instant::now() + LOCK_PATIENCE;
+        let mut waited = Waited::default();
         loop {
-            match distributed.holders(shard, check, None).await.holders {
+            match distributed.holders(shard, check, None, &mut waited).await.holders {
                 Holders::Free => return true,
                 Holders::Held if Instant::now() >= until => return false,
                 Holders::Held => tokio::time::sleep(RETRY_PAUSE).await,

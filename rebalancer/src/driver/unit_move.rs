@@ -2,7 +2,7 @@
 
 use super::{Driver, MoveStatus};
 use crate::{
-    FlowState, MoveError, MoveSpec, Mover, Side, Switches, TableSpec,
+    FlowState, MoveError, MoveSpec, Mover, Switches, TableSpec,
     fault::point,
     pace,
     preflight::Severity,
