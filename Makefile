@@ -8,8 +8,8 @@ BENCH_FLAGS ?=
 DEMO_FLAGS ?=
 CLIENTS := target/clients
 
-.PHONY: demo test test-clients check bench bench-smoke bench-micro bench-build budget deps deps-tests \
-	deps-clients deps-bench build clients
+.PHONY: demo test test-clients test-console check bench bench-smoke bench-micro bench-build budget console console-packages deps \
+	deps-tests deps-clients deps-console deps-bench build clients
 
 demo: deps ## a running cluster with a small bank, and lines to paste
 	$(CARGO) build --release --locked -p shardline-console
@@ -23,6 +23,13 @@ test: deps-tests build ## everything but the drivers of other languages
 
 test-clients: deps-clients build clients ## drivers of many languages, with TLS and without
 	$(CARGO) test --locked -p shardline-tests --features languages --test clients
+
+test-console: deps-console build console-packages ## the web console in a real browser; pictures in target/console
+	cd console/web && npm run types --silent
+	cd tests/console && npm test --silent
+
+console: deps-console console-packages ## console/web/dist, which is committed: cargo alone needs no Node
+	cd console/web && npm run build --silent
 
 check: ## the quick part: format, lints, unit, golden, property, tidy
 	$(CARGO) fmt --all --check
@@ -53,6 +60,10 @@ bench-build:
 	$(CARGO) build --release --locked -p shardline-console
 	$(CARGO) build --release --locked -p shardline-benchmarks --bin shardline-bench
 
+console-packages:
+	cd console/web && npm ci --silent --no-audit --no-fund
+	cd tests/console && npm ci --silent --no-audit --no-fund
+
 clients: $(CLIENTS)/venv/ready $(CLIENTS)/go-client
 	cd tests/clients/node && npm ci --silent --no-audit --no-fund
 	CARGO_TARGET_DIR=$(CLIENTS)/sqlx $(CARGO) build --locked --manifest-path tests/clients/sqlx/Cargo.toml
@@ -76,3 +87,6 @@ deps-bench:
 
 deps-clients:
 	.ci/dependencies server tests clients
+
+deps-console:
+	.ci/dependencies server console

@@ -1,5 +1,6 @@
 //! The HTTP port of a process: liveness, readiness, metrics, and the API of operators.
 
+use crate::web;
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use shardline_base::{Shutdown, Telemetry};
 use std::sync::{
@@ -48,7 +49,7 @@ pub async fn serve(
             get(|State(shared): State<Shared>| async move { shared.telemetry.render() }),
         )
         .with_state(Shared { readiness, telemetry })
-        .merge(api.unwrap_or_default());
+        .merge(api.map(|api| api.merge(web::routes())).unwrap_or_default());
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move { shutdown.triggered().await })
         .await
