@@ -9,7 +9,7 @@ use std::{
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Name and version of the format.
-const MAGIC: [u8; 8] = *b"SLSNAP\0\x03";
+const MAGIC: [u8; 8] = *b"SLSNAP\0\x04";
 const FILE: &str = "snapshot";
 const FRESH_FILE: &str = "snapshot.new";
 

@@ -1,6 +1,7 @@
 //! Integration: real servers, real processes, real clients.
 
 mod accounts;
+mod api;
 mod backend_pool;
 mod binlog;
 mod compute;

@@ -3,14 +3,20 @@
 use super::ProblemDocument;
 use crate::{
     exit::{Failure, Reason},
-    up::folder::Folder,
+    up::folder::{CONSOLE_TOKEN, Folder},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{path::Path, time::Duration};
+use shardline_wire::tls::{self, ServerTrust};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::TlsConnector;
 
 /// The largest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -19,22 +25,48 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long an answer may take: a shard that joins gets copies first.
 const ANSWER_MAX: Duration = Duration::from_secs(6 * 3_600 + 600);
 
+/// The variable that has a token.
+const TOKEN: &str = "SHARDLINE_TOKEN";
+
+/// Which API, and how to get in.
+#[derive(Clone, Debug, Default)]
+pub struct ApiPlace {
+    /// `HOST:PORT`, or `https://HOST:PORT`; that of the cluster in a folder when not named.
+    pub address: Option<String>,
+    /// The file with a token.
+    pub token_file: Option<PathBuf>,
+    /// Certificates of the authority of an API with TLS (PEM).
+    pub authority: Option<PathBuf>,
+}
+
 /// Where the API is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ApiClient {
     address: String,
+    token: Option<String>,
+    tls: Option<TlsConnector>,
 }
 
 impl ApiClient {
     /// The API at an address, or of the cluster that runs in a folder.
     ///
     /// # Errors
-    /// No cluster runs there.
-    pub fn find(address: Option<&str>, dir: &Path) -> Result<Self, Failure> {
-        if let Some(address) = address {
-            return Ok(Self { address: address.to_owned() });
+    /// No cluster runs there, or a file cannot be read.
+    pub fn find(place: &ApiPlace, dir: &Path) -> Result<Self, Failure> {
+        let token = match &place.token_file {
+            Some(path) => Some(read(path)?),
+            None => std::env::var(TOKEN).ok().filter(|token| !token.is_empty()),
+        };
+        if let Some(address) = &place.address {
+            let Some(secure) = address.strip_prefix("https://") else {
+                let address = address.strip_prefix("http://").unwrap_or(address).to_owned();
+                return Ok(Self { address, token, tls: None });
+            };
+            let connector = connector(place.authority.as_deref())?;
+            return Ok(Self { address: secure.to_owned(), token, tls: Some(connector) });
         }
-        let running = match Folder::open(dir)? {
+        let folder = Folder::open(dir)?;
+        let running = match &folder {
             Some(folder) if folder.lock()?.is_none() => folder.run_state()?,
             _ => None,
         };
@@ -44,7 +76,17 @@ impl ApiClient {
                 .hint("start one: shardline up; or name another with --dir or --api")
         };
         let run = running.ok_or_else(none)?;
-        Ok(Self { address: format!("127.0.0.1:{}", run.console_port) })
+        let token = match (token, folder) {
+            (None, Some(folder)) => Some(read(&folder.path(CONSOLE_TOKEN))?),
+            (token, _) => token,
+        };
+        Ok(Self { address: format!("127.0.0.1:{}", run.console_port), token, tls: None })
+    }
+
+    /// Where it is, for a browser.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Reads something.
@@ -105,21 +147,67 @@ impl ApiClient {
 
     async fn exchange(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
         let connect = TcpStream::connect(&self.address);
-        let mut stream = tokio::time::timeout(CONNECT_MAX, connect)
+        let stream = tokio::time::timeout(CONNECT_MAX, connect)
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        let token = self.token.as_ref();
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\n{}\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
+            token.unwrap_or_default(),
             body.len()
         );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body).await?;
-        let mut answer = Vec::new();
-        (&mut stream).take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
-        Ok(answer)
+        let Some(connector) = &self.tls else { return talk(stream, head.as_bytes(), body).await };
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
+        let name =
+            tls::server_name(host.trim_matches(['[', ']'])).map_err(std::io::Error::other)?;
+        let stream = tokio::time::timeout(CONNECT_MAX, connector.connect(name, stream))
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        talk(stream, head.as_bytes(), body).await
     }
+}
+
+async fn talk(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    head: &[u8],
+    body: &[u8],
+) -> std::io::Result<Vec<u8>> {
+    stream.write_all(head).await?;
+    stream.write_all(body).await?;
+    stream.flush().await?;
+    let mut answer = Vec::new();
+    let mut limited = (&mut stream).take(ANSWER_BYTES_MAX);
+    match limited.read_to_end(&mut answer).await {
+        // A server may end the connection without a word of TLS; the answer says its own length.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(answer),
+        Err(error) => Err(error),
+        Ok(_) => Ok(answer),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the token in {}: {error}", path.display());
+        Failure::new(Reason::Unavailable, message)
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+fn connector(authority: Option<&Path>) -> Result<TlsConnector, Failure> {
+    let path = authority.ok_or_else(|| {
+        Failure::new(Reason::Usage, "an API with TLS is trusted by its authority's certificate")
+            .hint("give --api-ca FILE")
+    })?;
+    let failed = |error: String| {
+        Failure::new(Reason::Usage, format!("the certificates in {}: {error}", path.display()))
+    };
+    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let config = tls::client_config(&ServerTrust::Roots { pem });
+    let config = config.map_err(|error| failed(crate::exit::chain(&error)))?;
+    Ok(TlsConnector::from(config))
 }
 
 /// Status and body of an answer without chunks: HTTP/1.0 has none.

@@ -1,6 +1,10 @@
 //! What can be written on the command line.
 
-use super::operator_arguments::{JobVerbArguments, RebalanceVerb, ShardVerb};
+use super::{
+    access_arguments::{AuditVerb, RoleVerb, TokenVerb, UserVerb},
+    operator_arguments::{ApiArguments, JobVerbArguments, RebalanceVerb, ShardVerb},
+};
+use crate::up::{listener::AdminTls, nodes::Admin};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use shardline_base::LogFormat;
 use shardline_meta_client::TlsFiles;
@@ -39,6 +43,22 @@ pub enum Verb {
     /// Long work of the cluster
     #[command(subcommand)]
     Job(JobVerbArguments),
+    /// Users of the console and the API
+    #[command(subcommand)]
+    User(UserVerb),
+    /// Roles, and what they allow
+    #[command(subcommand)]
+    Role(RoleVerb),
+    /// Tokens for programs
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// What was done with the cluster, and by whom
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Print a link that opens the web console, logged in
+    Console(ApiArguments),
+    /// Say who one is for the API, and what one may do
+    Whoami(ApiArguments),
     /// Print the completion script of a shell
     Completion(CompletionArguments),
     /// Print the version
@@ -199,6 +219,33 @@ impl MetaTlsArguments {
     }
 }
 
+/// The HTTP port of a process.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AdminArguments {
+    /// Where health checks, metrics and the API are served; beyond the loopback with a certificate alone
+    #[arg(long, env = "SHARDLINE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Certificate chain of that port (PEM)
+    #[arg(long, env = "SHARDLINE_ADMIN_TLS_CERT", value_name = "FILE", requires = "admin_tls_key")]
+    pub admin_tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, env = "SHARDLINE_ADMIN_TLS_KEY", value_name = "FILE", requires = "admin_tls_cert")]
+    pub admin_tls_key: Option<PathBuf>,
+}
+
+impl AdminArguments {
+    /// What is wanted, if a port is.
+    pub fn wanted(&self, token_file: Option<&PathBuf>) -> Option<Admin> {
+        let tls = match (&self.admin_tls_cert, &self.admin_tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(AdminTls { certificate: certificate.clone(), key: key.clone() })
+            }
+            (Some(_) | None, _) => None,
+        };
+        Some(Admin { listen: self.admin_listen?, tls, token_file: token_file.cloned() })
+    }
+}
+
 /// `shardline meta`.
 #[derive(Args, Clone, Debug)]
 pub struct MetaArguments {
@@ -222,9 +269,9 @@ pub struct MetaArguments {
     /// Write the first catalog of a new cluster from this cluster.yaml; does nothing later
     #[arg(long, env = "SHARDLINE_BOOTSTRAP", value_name = "FILE")]
     pub bootstrap: Option<PathBuf>,
-    /// Where health checks and metrics are served
-    #[arg(long, env = "SHARDLINE_ADMIN_LISTEN", value_name = "ADDRESS")]
-    pub admin_listen: Option<SocketAddr>,
+    /// The HTTP port.
+    #[command(flatten)]
+    pub admin: AdminArguments,
     /// Mutual TLS; required beyond the loopback.
     #[command(flatten)]
     pub tls: MetaTlsArguments,
@@ -275,9 +322,12 @@ pub struct ProxyArguments {
     /// Version told to clients [default: that of this program's MariaDB level]
     #[arg(long, env = "SHARDLINE_SERVER_VERSION", value_name = "VERSION")]
     pub server_version: Option<String>,
-    /// Where health checks and metrics are served
-    #[arg(long, env = "SHARDLINE_ADMIN_LISTEN", value_name = "ADDRESS")]
-    pub admin_listen: Option<SocketAddr>,
+    /// The HTTP port.
+    #[command(flatten)]
+    pub admin: AdminArguments,
+    /// File with a token that may do everything; made when it is not there
+    #[arg(long, env = "SHARDLINE_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// Mutual TLS towards the metadata service.
     #[command(flatten)]
     pub tls: MetaTlsArguments,

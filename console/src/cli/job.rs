@@ -213,7 +213,7 @@ fn list(jobs: &[JobView]) {
 }
 
 /// A moment as UTC.
-fn moment(unix_s: u64) -> String {
+pub(super) fn moment(unix_s: u64) -> String {
     let (days, second) = (unix_s / 86_400, unix_s % 86_400);
     // Civil from days (H. Hinnant): years begin in March.
     let z = days + 719_468;

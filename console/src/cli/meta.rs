@@ -36,8 +36,8 @@ pub(super) fn run(arguments: &MetaArguments) -> Result<(), Failure> {
     super::runtime("control", 2)?.block_on(async {
         let parts = Parts::new("metadata node");
         let readiness = Readiness::default();
-        if let Some(listen) = arguments.admin_listen {
-            nodes::start_admin(&parts, listen, readiness.clone(), telemetry, None).await?;
+        if let Some(wanted) = arguments.admin.wanted(None) {
+            nodes::start_admin(&parts, &wanted, readiness.clone(), telemetry, None).await?;
         }
         let config = shardline_meta::Config {
             node_id: arguments.node_id,

@@ -1,8 +1,11 @@
 //! The command line: `shardline <verb>`. Every flag has a `SHARDLINE_*` variable.
 
+pub mod access_arguments;
 pub mod arguments;
 pub mod operator_arguments;
 
+mod access;
+mod audit;
 mod completion;
 mod consent;
 mod down;
@@ -19,6 +22,7 @@ mod up;
 pub use arguments::Cli;
 
 use crate::exit::{Failure, Reason};
+use access_arguments::RoleVerb;
 use arguments::{LogArguments, Verb};
 use clap::Parser;
 use shardline_base::{Telemetry, TelemetryConfig};
@@ -57,6 +61,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Shard(verb) => runtime("shard", 1)?.block_on(shard::run(&verb)),
         Verb::Rebalance(verb) => runtime("rebalance", 1)?.block_on(rebalance::run(&verb)),
         Verb::Job(verb) => runtime("job", 1)?.block_on(job::run(&verb)),
+        Verb::User(verb) => runtime("user", 1)?.block_on(access::user(&verb)),
+        Verb::Role(RoleVerb::List(api)) => runtime("role", 1)?.block_on(access::roles(&api)),
+        Verb::Token(verb) => runtime("token", 1)?.block_on(access::token(&verb)),
+        Verb::Audit(verb) => runtime("audit", 1)?.block_on(audit::run(&verb)),
+        Verb::Console(api) => runtime("console", 1)?.block_on(access::console(&api)),
+        Verb::Whoami(api) => runtime("whoami", 1)?.block_on(access::whoami(&api)),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Version => {
             println!("shardline {}", env!("CARGO_PKG_VERSION"));

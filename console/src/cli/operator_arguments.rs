@@ -12,9 +12,15 @@ pub struct ApiArguments {
     /// Where the cluster lives.
     #[command(flatten)]
     pub dir: DirArguments,
-    /// The API of a process that is not local: HOST:PORT
+    /// The API of a process that is not local: HOST:PORT, or https://HOST:PORT
     #[arg(long, env = "SHARDLINE_API", value_name = "ADDRESS")]
     pub api: Option<String>,
+    /// File with a token for the API [default: the variable SHARDLINE_TOKEN, or the folder's own]
+    #[arg(long, env = "SHARDLINE_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates of the authority of an https API (PEM)
+    #[arg(long, env = "SHARDLINE_API_CA", value_name = "FILE")]
+    pub api_ca: Option<PathBuf>,
     /// How to print it
     #[arg(short, long, env = "SHARDLINE_OUTPUT", default_value = "table", value_name = "FORM")]
     pub output: Output,

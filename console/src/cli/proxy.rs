@@ -32,9 +32,9 @@ pub(super) fn run(arguments: &ProxyArguments) -> Result<(), Failure> {
         let (proxy, admin, readiness) =
             (Parts::new("proxy"), Parts::new("admin"), Readiness::default());
         let operations = nodes::start_proxy(&proxy, config, meta.clone(), data.handle()).await?;
-        if let Some(listen) = arguments.admin_listen {
+        if let Some(wanted) = arguments.admin.wanted(arguments.admin_token_file.as_ref()) {
             let operations = Some(operations);
-            nodes::start_admin(&admin, listen, readiness.clone(), telemetry, operations).await?;
+            nodes::start_admin(&admin, &wanted, readiness.clone(), telemetry, operations).await?;
         }
         readiness.set(true);
         println!("✓ proxy on {}", arguments.listen);

@@ -8,7 +8,7 @@ use super::{
     show::{self, table},
 };
 use crate::{
-    api::client::ApiClient,
+    api::client::{ApiClient, ApiPlace},
     exit::Failure,
     operations::{
         PlanRequest, ShardView, StartRequest, Started, joining::AddRequest, view::Listing,
@@ -64,7 +64,12 @@ pub(super) async fn run(verb: &ShardVerb) -> Result<(), Failure> {
 }
 
 pub(super) fn client(arguments: &ApiArguments) -> Result<ApiClient, Failure> {
-    ApiClient::find(arguments.api.as_deref(), &arguments.dir.dir)
+    let place = ApiPlace {
+        address: arguments.api.clone(),
+        token_file: arguments.token_file.clone(),
+        authority: arguments.api_ca.clone(),
+    };
+    ApiClient::find(&place, &arguments.dir.dir)
 }
 
 async fn add(arguments: &ShardAddArguments) -> Result<(), Failure> {

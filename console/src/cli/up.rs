@@ -86,7 +86,7 @@ fn already_running(folder: &Folder, arguments: &UpArguments) -> Result<(), Failu
         return Err(differs("shards:", run.shards.len().to_string(), asked.to_string()));
     }
     let ready = if run.ready { "" } else { ", not ready yet" };
-    println!("✓ already running (pid {pid}{ready})\n{}", summary::lines(folder, &run));
+    println!("✓ already running (pid {pid}{ready})\n{}", summary::lines(folder, &run, None));
     Ok(())
 }
 

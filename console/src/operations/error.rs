@@ -1,22 +1,33 @@
 //! Why an operation was not done: for programs a word, for people a sentence and what to do.
 
 use crate::exit::{Failure, Reason};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shardline_meta_client::{Rejection, RejectionKind};
 use std::fmt;
 
 /// What kind of problem it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
+    /// Nobody has said who it is.
+    Unauthenticated,
+    /// Whoever it is may not.
+    Forbidden,
     /// There is nothing of that name.
     NotFound,
+    /// The path takes another method.
+    Method,
     /// What was asked for makes no sense.
     Usage,
     /// The plan was made for another state of the cluster.
     Stale,
     /// The state of things forbids it.
     Precondition,
+    /// The catalog is not what the caller saw.
+    Mismatch,
+    /// Too many attempts.
+    TooMany,
     /// Something needed cannot be reached.
     Unavailable,
     /// It was tried and failed.
@@ -29,7 +40,12 @@ impl Problem {
     /// The status of an HTTP answer.
     pub fn http_status(self) -> u16 {
         match self {
+            Problem::Unauthenticated => 401,
+            Problem::Forbidden => 403,
             Problem::NotFound => 404,
+            Problem::Method => 405,
+            Problem::Mismatch => 412,
+            Problem::TooMany => 429,
             Problem::Usage => 400,
             Problem::Stale | Problem::Precondition => 409,
             Problem::Unavailable => 503,
@@ -41,16 +57,19 @@ impl Problem {
     fn reason(self) -> Reason {
         match self {
             Problem::NotFound | Problem::Failed => Reason::Failed,
-            Problem::Usage => Reason::Usage,
-            Problem::Stale | Problem::Precondition => Reason::Precondition,
-            Problem::Unavailable => Reason::Unavailable,
+            Problem::Usage | Problem::Method => Reason::Usage,
+            Problem::Stale | Problem::Precondition | Problem::Mismatch => Reason::Precondition,
+            Problem::Unavailable
+            | Problem::Unauthenticated
+            | Problem::Forbidden
+            | Problem::TooMany => Reason::Unavailable,
             Problem::TimedOut => Reason::TimedOut,
         }
     }
 }
 
 /// Why an operation was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationError {
     /// What kind of problem it is.
     pub problem: Problem,
@@ -60,6 +79,9 @@ pub struct OperationError {
     pub message: String,
     /// What to do, when we know.
     pub hint: Option<String>,
+    /// Seconds until it is worth trying again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 impl std::error::Error for OperationError {}
@@ -73,7 +95,13 @@ impl fmt::Display for OperationError {
 impl OperationError {
     /// A problem without a hint.
     pub fn new(problem: Problem, code: &str, message: impl Into<String>) -> Self {
-        Self { problem, code: code.to_owned(), message: message.into(), hint: None }
+        Self {
+            problem,
+            code: code.to_owned(),
+            message: message.into(),
+            hint: None,
+            retry_after_s: None,
+        }
     }
 
     /// The same problem with a hint.

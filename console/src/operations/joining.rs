@@ -26,7 +26,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
 const COPY_MAX: Duration = Duration::from_secs(6 * 3_600);
 
 /// A shard that is to be added.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AddRequest {
     /// Its name.

@@ -6,6 +6,7 @@ pub mod error;
 pub mod request;
 pub mod view;
 
+mod access;
 mod servers;
 
 mod definitions;
@@ -146,7 +147,7 @@ impl Operations {
 }
 
 /// Seconds since 1970 by this machine's clock.
-fn unix_s() -> u64 {
+pub(crate) fn unix_s() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())
 }

@@ -1,10 +1,11 @@
 //! What is asked of operations, as the API takes it in JSON.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shardline_rebalancer::plan::{Measure, RebalancePlan};
 
 /// What data is to be where. One goal; the tables it is for, and the shards that it concerns.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanRequest {
     /// Everything is to be even over all shards, or over those in `to`.
@@ -14,6 +15,7 @@ pub struct PlanRequest {
     /// This shard is to be empty.
     pub drain: Option<String>,
     /// By what shards are to be even.
+    #[schemars(with = "Option<String>")]
     pub by: Option<Measure>,
     /// `database.table`: only these and what is colocated with them.
     pub tables: Vec<String>,
@@ -34,7 +36,7 @@ pub struct PlanRequest {
 }
 
 /// How far a job goes by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UntilRequest {
     /// Everything could change its owner.
@@ -47,7 +49,7 @@ pub enum UntilRequest {
 }
 
 /// How fast a job may be. What is not named stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThrottleRequest {
     /// Megabytes a second; 0 is no limit.
@@ -59,10 +61,11 @@ pub struct ThrottleRequest {
 }
 
 /// A job that is to begin: of a plan, or of a goal that is planned now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StartRequest {
     /// A plan that was made before.
+    #[schemars(with = "Option<serde_json::Value>")]
     pub plan: Option<RebalancePlan>,
     /// What is wanted.
     pub goal: Option<PlanRequest>,
@@ -73,7 +76,7 @@ pub struct StartRequest {
 }
 
 /// What can be done with a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobVerb {
     /// Stand still.

@@ -1,10 +1,11 @@
 //! What operations tell: plain data, the same for the command line, the API and SQL.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shardline_rebalancer::plan::RebalancePlan;
 
 /// A shard.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShardView {
     /// Its number.
     pub id: u32,
@@ -35,7 +36,7 @@ pub struct ShardView {
 }
 
 /// One move of a job.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MoveView {
     /// Its number.
     pub id: u64,
@@ -78,7 +79,7 @@ pub struct MoveView {
 }
 
 /// A job.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
     /// Its number.
     pub id: u64,
@@ -139,7 +140,7 @@ pub struct JobView {
 }
 
 /// Something that happened to a job, as this process saw it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// When, in seconds since 1970.
     pub unix_s: u64,
@@ -150,16 +151,17 @@ pub struct EventView {
 }
 
 /// What `start` did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// The job; None when there was nothing to do.
     pub job: Option<JobView>,
     /// What it does.
+    #[schemars(with = "serde_json::Value")]
     pub plan: RebalancePlan,
 }
 
 /// Several of something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing<T> {
     /// The form's version.

@@ -3,7 +3,7 @@
 
 use super::{
     admin::Readiness,
-    folder::{Folder, FolderState, RunState},
+    folder::{CONSOLE_TOKEN, Folder, FolderState, RunState},
     nodes::{self, Parts},
     plan,
     servers::{self, LocalShards, Servers},
@@ -126,9 +126,14 @@ impl Cluster {
         let operations = self.start_proxy(running, &state, &account, meta, data).await?;
         operations.set_local(local);
         let admin = running.admin.insert(Parts::new("admin"));
-        let listen = loopback(state.console_port);
+        let wanted = nodes::Admin {
+            listen: loopback(state.console_port),
+            tls: None,
+            token_file: Some(folder.path(CONSOLE_TOKEN)),
+        };
         let (readiness, telemetry) = (running.readiness.clone(), self.telemetry.clone());
-        nodes::start_admin(admin, listen, readiness, telemetry, Some(operations)).await?;
+        let operations = Some(operations);
+        let api = nodes::start_admin(admin, &wanted, readiness, telemetry, operations).await?;
         drop(turn);
         if let Some(file) = file {
             create_databases(&state, &seed::plain_databases(file)).await?;
@@ -149,7 +154,8 @@ impl Cluster {
             if resumed { "resumed" } else { "new cluster" },
         );
         folder.publish(&run)?;
-        println!("{}", summary::lines(folder, &run));
+        let link = api.map(|api| api.login_link()).transpose()?;
+        println!("{}", summary::lines(folder, &run, link.as_deref()));
         println!("Ready in {:.1} s · Ctrl-C stops, data is kept", begun.elapsed().as_secs_f32());
         Ok(())
     }

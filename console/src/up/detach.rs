@@ -30,7 +30,7 @@ pub fn run(folder: &Folder, arguments: impl Iterator<Item = OsString>) -> Result
     let deadline = Instant::now() + READY_WAIT;
     loop {
         if let Some(run) = ready(folder, child.id())? {
-            println!("{}\nLogs in {}", summary::lines(folder, &run), log.display());
+            println!("{}\nLogs in {}", summary::lines(folder, &run, None), log.display());
             return Ok(());
         }
         let ended = child.try_wait().map_err(|error| Failure::new(Reason::Failed, error))?;

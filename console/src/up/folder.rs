@@ -16,8 +16,10 @@ const MARKER: &str = "shardline.json";
 const LOCK: &str = "lock";
 /// Written by the process that runs the cluster.
 const RUN: &str = "run.json";
+/// The token by which commands on this machine call the API.
+pub const CONSOLE_TOKEN: &str = "console.token";
 /// Everything that a folder may hold, for removal.
-const ENTRIES: [&str; 12] = [
+const ENTRIES: [&str; 13] = [
     "template",
     "template.draft",
     "template.sql",
@@ -28,6 +30,7 @@ const ENTRIES: [&str; 12] = [
     "tls",
     "logs",
     "backend.password",
+    CONSOLE_TOKEN,
     RUN,
     LOCK,
 ];

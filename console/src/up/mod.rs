@@ -4,6 +4,7 @@ pub mod admin;
 pub mod cluster;
 pub mod detach;
 pub mod folder;
+pub mod listener;
 pub mod nodes;
 pub mod plan;
 pub mod servers;

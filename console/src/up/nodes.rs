@@ -1,9 +1,12 @@
 //! One metadata node or one proxy with its HTTP port: the parts that `up` puts into one
 //! process and that `shardline meta` and `shardline proxy` run alone.
 
-use super::admin::{self, Readiness};
+use super::{
+    admin::{self, Readiness},
+    listener::{self, AdminTls},
+};
 use crate::{
-    api,
+    api::{Api, ApiSettings, secret},
     config::{ClusterFile, ReadLevel, SettingsSpec},
     exit::{Failure, Reason, chain},
     operations::Operations,
@@ -16,8 +19,7 @@ use shardline_rebalancer::{
     Settings,
     driver::{Account, Driver},
 };
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// How long the HTTP port may take to finish its answers.
 const ADMIN_STOP: Duration = Duration::from_secs(2);
@@ -87,19 +89,32 @@ pub async fn start_meta(parts: &Parts, config: shardline_meta::Config) -> Result
     Ok(())
 }
 
+/// The HTTP port of a process.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its certificate; beyond the loopback there is one.
+    pub tls: Option<AdminTls>,
+    /// The file with the token of whoever may read it; made when it is not there.
+    pub token_file: Option<PathBuf>,
+}
+
 /// Binds and serves the HTTP port of a process.
 pub async fn start_admin(
     parts: &Parts,
-    listen: SocketAddr,
+    wanted: &Admin,
     readiness: Readiness,
     telemetry: Telemetry,
     operations: Option<Arc<Operations>>,
-) -> Result<(), Failure> {
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        let holder = crate::ports::holder(listen.port());
-        let holder = holder.map_or_else(String::new, |holder| format!(", taken by {holder}"));
-        Failure::new(Reason::Failed, format!("cannot listen on {listen}: {error}{holder}"))
-    })?;
+) -> Result<Option<Arc<Api>>, Failure> {
+    let listener = listener::listen(wanted.listen, wanted.tls.as_ref()).await?;
+    let local_token = wanted.token_file.as_deref().map(local_token).transpose()?;
+    let settings = ApiSettings { local_token, beyond_loopback: listener.has_tls() };
+    let api = match operations {
+        Some(operations) => Some(Api::new(operations, readiness.clone(), settings)?),
+        None => None,
+    };
     let stop = parts.shutdown().clone();
     parts.run("telemetry", {
         let (telemetry, stop) = (telemetry.clone(), stop.clone());
@@ -108,10 +123,7 @@ pub async fn start_admin(
             Ok::<(), std::io::Error>(())
         }
     });
-    // Whoever reaches it may do everything: nobody from elsewhere does.
-    let operations = operations.filter(|_| listen.ip().is_loopback());
-    let api = operations.map(|operations| api::routes(operations, readiness.clone()));
-    let served = admin::serve(listener, readiness, telemetry, api, stop.clone());
+    let served = admin::serve(listener, readiness, telemetry, api.clone(), stop.clone());
     parts.run("http", async move {
         // A client that does not read its answer must not hold up the end.
         let deadline = async {
@@ -123,7 +135,25 @@ pub async fn start_admin(
             () = deadline => Ok(()),
         }
     });
-    Ok(())
+    Ok(api)
+}
+
+/// The hash of the token in a file, which is made when it is not there.
+fn local_token(path: &std::path::Path) -> Result<secret::SecretHash, Failure> {
+    let token = match std::fs::read_to_string(path) {
+        Ok(token) if !token.trim().is_empty() => token.trim().to_owned(),
+        Ok(_) => return Err(Failure::new(Reason::Usage, format!("{} is empty", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let token = format!("local_{}", secret::fresh()?);
+            crate::local::account::write_secret(path, &token)?;
+            token
+        }
+        Err(error) => {
+            let path = path.display();
+            return Err(Failure::new(Reason::Failed, format!("cannot read {path}: {error}")));
+        }
+    };
+    Ok(secret::hash(&token))
 }
 
 /// Waits for SIGTERM or SIGINT. A second one ends the process at once: its servers are

@@ -3,14 +3,19 @@
 use super::folder::{Folder, RunState};
 
 /// The lines to paste.
-pub fn lines(folder: &Folder, run: &RunState) -> String {
+pub fn lines(folder: &Folder, run: &RunState, link: Option<&str>) -> String {
     let dir = folder.root().display();
     let RunState { sql_port, console_port, pid, .. } = run;
     let database = if run.demo { " bank" } else { "" };
     let shards = run.shards.len();
     let mut text = format!("{}\n", run.headline).trim_start().to_owned();
+    let console = match link {
+        Some(link) => format!("http://127.0.0.1:{console_port}/?login={link}"),
+        None => format!("shardline console --dir {dir}        (prints a link that logs you in)"),
+    };
     text.push_str(&format!(
         "SQL      mariadb -h 127.0.0.1 -P {sql_port} -u root{database}        (or: shardline sql --dir {dir}{database})\n\
+         Console  {console}\n\
          Health   curl http://127.0.0.1:{console_port}/readyz        (metrics: /metrics)\n\
          Status   shardline status --dir {dir}\n"
     ));

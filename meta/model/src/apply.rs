@@ -1,6 +1,7 @@
 //! The steps behind [`Catalog::apply`]: each checks its change and makes it, on a copy
 //! that is thrown away when a check fails. What concerns sharding is in `validate`.
 
+mod access;
 mod moves;
 mod reshard;
 
@@ -104,6 +105,11 @@ impl Catalog {
                 Some(barrier) if barrier.since == *since => self.barrier = None,
                 now => return Err(ChangeError::BarrierMoved { now }),
             },
+            Change::PutConsoleUser(user) => self.put_console_user(user)?,
+            Change::DropConsoleUser { name } => self.drop_console_user(name)?,
+            Change::PutToken(token) => self.put_token(token)?,
+            Change::DropToken { id } => self.drop_token(id)?,
+            Change::NoteAudit(note) => self.note_audit(note)?,
         }
         Ok(Applied::default())
     }

@@ -2,6 +2,7 @@
 //! Raft state; a proxy holds an immutable snapshot of it.
 
 use crate::{
+    access::Access,
     barrier::Barrier,
     guard::Guard,
     id::{Epoch, GroupId, JobId, MoveId, ShardId, TableId},
@@ -47,6 +48,8 @@ pub struct Catalog {
     pub apart: BTreeMap<ShardId, Apart>,
     /// The last version that changed what plans depend on: a plan of it is as good now.
     pub planned: Epoch,
+    /// Who may do what with the cluster, and what was done.
+    pub access: Arc<Access>,
 }
 
 /// The last identifiers given out; identifiers are never used twice.

@@ -6,7 +6,9 @@
 //! [`key::KeyPart`] ([`canonical`]), a key becomes a slot ([`hash`]), and a
 //! [`placement::Placement`] says the owner; [`predicate`] says the same in SQL.
 
+pub mod access;
 mod apply;
+pub mod audit;
 pub mod barrier;
 pub mod canonical;
 pub mod catalog;

@@ -24,7 +24,7 @@ fn text(output: &Output) -> String {
 }
 
 /// The same, which ends with a code.
-async fn ends_with(cluster: &UpCluster, code: i32, words: &[&str]) -> Result<String> {
+pub(crate) async fn ends_with(cluster: &UpCluster, code: i32, words: &[&str]) -> Result<String> {
     let output = shardline(cluster, words).await?;
     let said = text(&output);
     ensure!(output.status.code() == Some(code), "{words:?}: {}: {said}", output.status);
@@ -32,7 +32,7 @@ async fn ends_with(cluster: &UpCluster, code: i32, words: &[&str]) -> Result<Str
 }
 
 /// The same, which is done and tells something in JSON.
-async fn json(cluster: &UpCluster, words: &[&str]) -> Result<Value> {
+pub(crate) async fn json(cluster: &UpCluster, words: &[&str]) -> Result<Value> {
     let mut words = words.to_vec();
     words.extend(["-o", "json"]);
     let output = shardline(cluster, &words).await?;

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+    barrier::Barrier,
     catalog::TableKind,
     declared::{ColocateWith, ListUnit, ShardingFunction},
     key::{Key, KeyPart},
