@@ -7,26 +7,20 @@ use crate::{
     chunk::{self, Range},
     error::{MoveError, Side},
     fault,
-    pace::{Load, Pacer, Throttle},
+    pace::Pace,
     run::{ChunkRows, Copied, Run},
     session::{Endpoint, Next, READING, Session},
     state::Names,
     table::Table,
     units::Membership,
 };
-use parking_lot::Mutex;
 use shardline_binlog::literal;
 use shardline_wire::row::TextRow;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::sync::{Semaphore, mpsc, watch};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::{Semaphore, mpsc};
 
 /// Bytes of rows that a chunk has at most: then its rest is another.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
-/// How often a pause is looked at again.
-const PAUSE_STEP: Duration = Duration::from_millis(100);
 
 /// Everything that readers and cutter need.
 #[derive(Clone)]
@@ -40,10 +34,7 @@ pub(crate) struct Copy {
     pub(crate) lanes: usize,
     /// Places for chunks that are read and not yet written.
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) throttle: watch::Receiver<Throttle>,
-    pub(crate) load: watch::Receiver<Load>,
-    pub(crate) pacer: Arc<Mutex<Pacer>>,
-    pub(crate) begun: Instant,
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// A piece of a table.
@@ -106,7 +97,7 @@ impl Copy {
             let Some(piece) = piece else { return Ok(()) };
             let mut after = Some(piece.range.after);
             while let Some(from) = after.take() {
-                self.wait_for_leave().await;
+                self.pace.leave().await;
                 let begun = Instant::now();
                 let range = Range { after: from, until: piece.range.until.clone() };
                 let bytes;
@@ -116,7 +107,7 @@ impl Copy {
                     // The answer was left in the middle.
                     session = Session::open(self.side, &self.endpoint, READING).await?;
                 }
-                self.pause(bytes, begun.elapsed()).await;
+                self.pace.pause(bytes, begun.elapsed()).await;
             }
         }
     }
@@ -176,25 +167,6 @@ impl Copy {
             lanes.push(lane, &tuple, table.guards_of_selected(&row));
             if lanes.bytes > CHUNK_BYTES_MAX {
                 return table.key_literals(&row).map(Some);
-            }
-        }
-    }
-
-    async fn wait_for_leave(&self) {
-        let mut throttle = self.throttle.clone();
-        // Without a sender nobody can change it any more.
-        let _ = throttle.wait_for(|throttle| !throttle.paused).await;
-    }
-
-    async fn pause(&self, bytes: u64, took: Duration) {
-        let (throttle, load) = (self.throttle.borrow().clone(), self.load.borrow().clone());
-        let pause = self.pacer.lock().pause(self.begun.elapsed(), bytes, took, &throttle, &load);
-        let until = Instant::now() + pause;
-        while Instant::now() < until {
-            let rest = until.saturating_duration_since(Instant::now());
-            tokio::time::sleep(rest.min(PAUSE_STEP)).await;
-            if *self.throttle.borrow() != throttle {
-                return;
             }
         }
     }

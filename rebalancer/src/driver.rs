@@ -4,7 +4,11 @@
 
 mod cutover;
 mod job;
-mod unit_move;
+mod pair;
+mod rows;
+mod sequence;
+mod together;
+mod transfer;
 
 use crate::{Endpoint, Progress, Settings, workflow::Step};
 use job::JobRun;
@@ -185,20 +189,8 @@ impl Driver {
         }
     }
 
-    pub(crate) fn meta(&self) -> &Arc<MetaClient> {
-        &self.meta
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(crate) fn publish(&self, id: MoveId, status: MoveStatus) {
-        self.status.lock().insert(id, status);
-    }
-
     /// Makes a change; None when what it stands on has changed.
-    pub(crate) async fn change(&self, change: Change) -> Result<Option<Applied>, ProposeError> {
+    async fn change(&self, change: Change) -> Result<Option<Applied>, ProposeError> {
         match self.meta.propose(change).await {
             Ok(applied) => Ok(Some(applied)),
             Err(ProposeError::Rejected(why)) if why.kind == RejectionKind::Moved => Ok(None),
@@ -207,19 +199,19 @@ impl Driver {
     }
 
     /// How a shard's primary is reached.
-    pub(crate) fn endpoint(&self, address: &ServerAddress) -> Endpoint {
+    fn endpoint(&self, address: &ServerAddress) -> Endpoint {
         endpoint(address, &self.account)
     }
 
     /// How every shard's primary is reached.
-    pub(crate) fn shards(&self) -> Vec<(ShardId, Endpoint)> {
+    fn shards(&self) -> Vec<(ShardId, Endpoint)> {
         let catalog = self.meta.catalog();
         catalog.shards.values().map(|one| (one.id, self.endpoint(&one.primary))).collect()
     }
 
     /// Whether every proxy acts by an epoch or a newer one, and nothing of one that has ended can
     /// reach a shard any more.
-    pub(crate) async fn is_acknowledged(&self, since: Epoch) -> bool {
+    async fn is_acknowledged(&self, since: Epoch) -> bool {
         let Ok(status) = self.meta.cluster_status().await else { return false };
         let acknowledged = status
             .leases
@@ -245,8 +237,7 @@ pub fn endpoint(address: &ServerAddress, account: &Account) -> Endpoint {
 
 /// Whether a job is to be driven: it has moves, and no person has to look at it first.
 fn is_driven(catalog: &Catalog, job: &Job) -> bool {
-    let has_moves = catalog.moves.values().any(|one| one.job == job.id)
-        || catalog.reshards.values().any(|one| one.job == job.id);
+    let has_moves = catalog.transfers_of(job.id).next().is_some();
     match job.state.phase {
         JobPhase::Failed | JobPhase::Finished | JobPhase::Cancelled | JobPhase::RolledBack => false,
         JobPhase::Planned => has_moves,

@@ -6,7 +6,7 @@ use crate::{
     error::{MoveError, Side},
     fault,
     lane::Lane,
-    pace::{Load, Pacer, Throttle},
+    pace::Pace,
     position::Position,
     progress::{Meter, Progress},
     route::{Router, is_wanted},
@@ -99,8 +99,7 @@ pub(crate) struct Flow {
     pub(crate) meter: Arc<Meter>,
     pub(crate) state: watch::Sender<FlowState>,
     pub(crate) copied: watch::Sender<bool>,
-    pub(crate) throttle: watch::Receiver<Throttle>,
-    pub(crate) load: watch::Receiver<Load>,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) run: Mutex<Option<Arc<Run>>>,
 }
 
@@ -331,10 +330,7 @@ impl Flow {
             run,
             lanes,
             places: Arc::new(Semaphore::new(self.settings.chunks_max.max(1))),
-            throttle: self.throttle.clone(),
-            load: self.load.clone(),
-            pacer: Arc::new(Mutex::new(Pacer::default())),
-            begun: Instant::now(),
+            pace: self.pace.clone(),
         };
         let (pieces, cut) = mpsc::channel(self.settings.readers.max(1));
         let cut = Arc::new(tokio::sync::Mutex::new(cut));

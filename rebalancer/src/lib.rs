@@ -37,7 +37,6 @@ pub mod verify;
 
 pub mod driver;
 pub mod fault;
-mod full;
 pub mod mover;
 pub mod turn;
 pub mod workflow;
@@ -45,7 +44,7 @@ pub mod workflow;
 pub use error::{MoveError, Side};
 pub use flow::{FlowState, Settings};
 pub use mover::{Mover, Switches};
-pub use pace::{Load, Throttle};
+pub use pace::{Load, Pace, Throttle};
 pub use position::Position;
 pub use progress::Progress;
 pub use session::Endpoint;

@@ -5,7 +5,7 @@
 use crate::{
     error::{MoveError, Side},
     flow::{self, DRAIN_PLACE, Flow, FlowState, Record, Settings, endpoint, sender},
-    pace::{Load, Throttle},
+    pace::Pace,
     position::Position,
     preflight::{self, Finding},
     progress::{Meter, Progress},
@@ -40,8 +40,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(700);
 pub struct Mover {
     spec: Arc<MoveSpec>,
     settings: Settings,
-    throttle: watch::Sender<Throttle>,
-    load: watch::Sender<Load>,
+    pace: Arc<Pace>,
     running: Option<Running>,
     /// The direction in which there is nothing to carry now.
     resting: Option<Direction>,
@@ -99,26 +98,22 @@ impl Mover {
         Ok(Self {
             spec: Arc::new(spec),
             settings,
-            throttle: watch::Sender::new(Throttle::default()),
-            load: watch::Sender::new(Load::default()),
+            pace: Arc::default(),
             running: None,
             resting: None,
             purged: AtomicU64::new(0),
         })
     }
 
-    /// What the copy has to keep to, from now on.
-    pub fn set_throttle(&self, throttle: Throttle) {
-        self.throttle.send_if_modified(|old| {
-            let changes = *old != throttle;
-            *old = throttle;
-            changes
-        });
+    /// The same, at a pace that it shares with others.
+    #[must_use]
+    pub fn at_pace(self, pace: Arc<Pace>) -> Self {
+        Self { pace, ..self }
     }
 
-    /// What others feel now.
-    pub fn set_load(&self, load: Load) {
-        self.load.send_replace(load);
+    /// What its copy keeps to.
+    pub fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// What could make the move fail.
@@ -269,8 +264,7 @@ impl Mover {
             meter: Arc::new(Meter::default()),
             state: watch::Sender::new(FlowState::Starting),
             copied: watch::Sender::new(false),
-            throttle: self.throttle.subscribe(),
-            load: self.load.subscribe(),
+            pace: self.pace.clone(),
             run: Mutex::new(None),
         });
         let task = tokio::spawn(flow.clone().run());

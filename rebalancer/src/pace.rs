@@ -1,7 +1,70 @@
-//! How fast rows are copied: never faster than asked for, and slower while somebody suffers. Pure.
+//! How fast rows are copied: never faster than asked for, and slower while somebody suffers. All copies of
+//! a job keep to one pace.
 
+use parking_lot::Mutex;
 use shardline_model::moves;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// How often a pause is looked at again.
+const PAUSE_STEP: Duration = Duration::from_millis(100);
+
+/// What some copies keep to together.
+#[derive(Debug)]
+pub struct Pace {
+    throttle: watch::Sender<Throttle>,
+    load: Mutex<Load>,
+    pacer: Mutex<Pacer>,
+    begun: Instant,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            throttle: watch::Sender::new(Throttle::default()),
+            load: Mutex::default(),
+            pacer: Mutex::default(),
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl Pace {
+    /// What the copies have to keep to, all together, from now on.
+    pub fn set_throttle(&self, throttle: Throttle) {
+        self.throttle.send_if_modified(|old| {
+            let changes = *old != throttle;
+            *old = throttle;
+            changes
+        });
+    }
+
+    /// What others feel now.
+    pub fn set_load(&self, load: Load) {
+        *self.load.lock() = load;
+    }
+
+    /// Returns when a chunk may be begun.
+    pub(crate) async fn leave(&self) {
+        // Its sender is here.
+        let _ = self.throttle.subscribe().wait_for(|throttle| !throttle.paused).await;
+    }
+
+    /// The pause after a chunk that took so long.
+    pub(crate) async fn pause(&self, bytes: u64, took: Duration) {
+        let throttle = self.throttle.borrow().clone();
+        let load = self.load.lock().clone();
+        let pause = self.pacer.lock().pause(self.begun.elapsed(), bytes, took, &throttle, &load);
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            let rest = until.saturating_duration_since(Instant::now());
+            tokio::time::sleep(rest.min(PAUSE_STEP)).await;
+            if *self.throttle.borrow() != throttle {
+                return;
+            }
+        }
+    }
+}
 
 /// What the copy has to keep to. Everything may change while it runs.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -157,13 +157,13 @@ async fn the_throttle_is_kept_and_changed() -> Result<()> {
     let (case, key, literal) = kinds::hash();
     writers::fill(&bench, key, literal).await?;
     let mut mover = bench.mover(&case, "m", "driver")?;
-    mover.set_throttle(Throttle { paused: true, ..Throttle::default() });
+    mover.pace().set_throttle(Throttle { paused: true, ..Throttle::default() });
     mover.prepare().await?;
     mover.start(Direction::Forward).await?;
     mover.drain(PATIENCE).await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     ensure!(mover.progress().rows_copied == 0, "{:?}", mover.progress());
-    mover.set_throttle(Throttle::default());
+    mover.pace().set_throttle(Throttle::default());
     mover.copied().await?;
     let progress = mover.progress();
     ensure!(progress.copied && progress.rows_copied > 1_000, "{progress:?}");

@@ -189,6 +189,8 @@ impl Crossing {
 pub struct Transfer {
     /// Its id.
     pub id: MoveId,
+    /// The job that it belongs to.
+    pub job: JobId,
     /// How far it is.
     pub state: MoveState,
     /// The epoch that made the state.
@@ -204,6 +206,7 @@ impl Catalog {
     pub fn transfer(&self, id: MoveId) -> Option<Transfer> {
         let units = self.moves.get(&id).map(|one| Transfer {
             id,
+            job: one.job,
             state: one.state,
             since: one.since,
             owners: vec![one.owner()],
@@ -212,12 +215,20 @@ impl Catalog {
         units.or_else(|| {
             self.reshards.get(&id).map(|one| Transfer {
                 id,
+                job: one.job,
                 state: one.state,
                 since: one.since,
                 owners: one.owners().iter().copied().collect(),
                 owned_since: one.owned_since,
             })
         })
+    }
+
+    /// Those of a job.
+    pub fn transfers_of(&self, job: JobId) -> impl Iterator<Item = Transfer> {
+        let moves = self.moves.values().filter(move |one| one.job == job).map(|one| one.id);
+        let tables = self.reshards.values().filter(move |one| one.job == job).map(|one| one.id);
+        moves.chain(tables).filter_map(|id| self.transfer(id))
     }
 
     /// Those that hold statements.

@@ -1,13 +1,10 @@
-//! Units change their owner while statements on them wait. Whatever fails on the way, the hold ends: by
-//! the new owner in the catalog, by its release, or by proxies that have waited too long.
+//! Rows change their owners while statements on them wait. Whatever fails on the way, the hold ends: by the
+//! new owners in the catalog, by its release, or by proxies that have waited too long.
 
-use super::unit_move::MoveRun;
-use crate::{fault::point, state::Direction, turn::Turn};
-use shardline_model::{
-    change::Change,
-    id::Epoch,
-    moves::{MoveState, UnitMove},
-};
+use super::{sequence, transfer::TransferRun};
+use crate::{MoveError, fault::point, state::Direction, turn::Turn};
+use futures_util::future::try_join_all;
+use shardline_model::{change::Change, id::Epoch, moves::MoveState, reshard::Transfer};
 use std::{
     collections::BTreeSet,
     fmt,
@@ -15,11 +12,11 @@ use std::{
 };
 
 /// How long statements may be held, all in all; proxies take a hold back after half a second.
-const HOLD_BUDGET: Duration = Duration::from_millis(350);
+const HOLD_BUDGET: Duration = Duration::from_millis(400);
 /// Between two looks at proxies and undecided transactions.
 const LOOK_PAUSE: Duration = Duration::from_millis(3);
 
-impl MoveRun {
+impl TransferRun {
     /// One attempt.
     ///
     /// # Errors
@@ -27,14 +24,15 @@ impl MoveRun {
     /// says how far it has come.
     pub(super) async fn cut_over(
         &mut self,
-        one: &UnitMove,
+        one: &Transfer,
         direction: Direction,
     ) -> Result<(), String> {
         let (held, moved) = match direction {
             Direction::Forward => (MoveState::Held, MoveState::Outgoing),
             Direction::Reverse => (MoveState::HeldBack, MoveState::Incoming),
         };
-        let mut turn = self.mover.turn(self.driver.shards()).await.map_err(text)?;
+        let turns = self.pairs.iter().map(|pair| pair.mover.turn(self.driver.shards()));
+        let mut turns = try_join_all(turns).await.map_err(text)?;
         let mut laps = Laps::default();
         let begun = Instant::now();
         let hold = Change::SetMove { id: self.id, from: (one.state, one.since), to: Some(held) };
@@ -46,8 +44,8 @@ impl MoveRun {
         laps.held = begun.elapsed();
         point("cutover.held").await.map_err(text)?;
         let budget = HOLD_BUDGET.saturating_sub(begun.elapsed());
-        let ready =
-            tokio::time::timeout(budget, self.while_held(&mut turn, since, &mut laps)).await;
+        let ready = self.while_held(direction, &mut turns, since, &mut laps);
+        let ready = tokio::time::timeout(budget, ready).await;
         let (to, why) = match ready {
             Ok(Ok(())) => (moved, None),
             Ok(Err(why)) => (held.released(), Some(why)),
@@ -62,7 +60,7 @@ impl MoveRun {
             (Ok(Some(_)), None) => {
                 self.pause = Some(begun.elapsed());
                 point("cutover.switched").await.map_err(text)?;
-                tracing::info!(unit_move = %self.id, pause = ?begun.elapsed(), %laps, "units have changed their owner");
+                tracing::info!(transfer = %self.id, pause = ?begun.elapsed(), %laps, "rows have changed their owners");
                 Ok(())
             }
             (Ok(Some(_)), Some(why)) => Err(why),
@@ -71,11 +69,12 @@ impl MoveRun {
         }
     }
 
-    /// Everything between the hold and the catalog's new owner. When it is over, nothing can reach the
-    /// old owner any more, the new one has all of it, and says so.
+    /// Everything between the hold and the catalog's new owners. When it is over, nothing can reach the
+    /// old owners any more, the new ones have all rows, and say so.
     async fn while_held(
         &mut self,
-        turn: &mut Turn,
+        direction: Direction,
+        turns: &mut [Turn],
         since: Epoch,
         laps: &mut Laps,
     ) -> Result<(), String> {
@@ -86,23 +85,38 @@ impl MoveRun {
         laps.acknowledged = Some(lap.elapsed());
         point("cutover.acknowledged").await.map_err(text)?;
         lap = Instant::now();
-        // Only now no more of them can come.
-        let undecided = turn.undecided().await.map_err(text)?;
-        while !undecided.is_empty() && !undecided.is_disjoint(&Self::still(turn).await?) {
-            tokio::time::sleep(LOOK_PAUSE).await;
-        }
+        // Only now no more of them can come. An owner that sends nothing to anybody keeps all of its rows.
+        let mut seen = BTreeSet::new();
+        let senders = self.pairs.iter().zip(turns.iter_mut()).filter(|(pair, _)| {
+            seen.insert(match direction {
+                Direction::Forward => pair.source,
+                Direction::Reverse => pair.target,
+            })
+        });
+        try_join_all(senders.map(|(_, turn)| settle(turn))).await.map_err(text)?;
+        let catalog = self.driver.meta.catalog();
+        sequence::advance(&self.driver, &catalog, self.id, direction).await?;
+        drop(catalog);
         laps.settled = Some(lap.elapsed());
         lap = Instant::now();
-        let recorded = self.mover.record_switch(turn, since.0, HOLD_BUDGET).await;
-        recorded.map_err(text)?;
-        laps.drained = Some(turn.drained());
-        laps.recorded = Some(lap.elapsed().saturating_sub(turn.drained()));
+        let recorded = self.pairs.iter_mut().zip(turns.iter_mut());
+        let recorded =
+            recorded.map(|(pair, turn)| pair.mover.record_switch(turn, since.0, HOLD_BUDGET));
+        try_join_all(recorded).await.map_err(text)?;
+        let drained = turns.iter().map(Turn::drained).max().unwrap_or_default();
+        laps.drained = Some(drained);
+        laps.recorded = Some(lap.elapsed().saturating_sub(drained));
         Ok(())
     }
+}
 
-    async fn still(turn: &mut Turn) -> Result<BTreeSet<Vec<u8>>, String> {
-        turn.undecided().await.map_err(text)
+/// Waits until what was undecided on a shard is decided.
+async fn settle(turn: &mut Turn) -> Result<(), MoveError> {
+    let undecided = turn.undecided().await?;
+    while !undecided.is_empty() && !undecided.is_disjoint(&turn.undecided().await?) {
+        tokio::time::sleep(LOOK_PAUSE).await;
     }
+    Ok(())
 }
 
 fn text(error: impl fmt::Display) -> String {

@@ -1,7 +1,7 @@
 //! One job: a task for each of its moves, and its phase in the catalog.
 
-use super::{Driver, unit_move::MoveRun};
-use crate::{fault::point, full::FullRun, workflow};
+use super::{Driver, transfer::TransferRun};
+use crate::{Pace, fault::point, pace, workflow};
 use shardline_model::{
     change::{Change, JOB_TEXT_BYTES_MAX},
     id::{Incarnation, JobId, MoveId},
@@ -19,6 +19,8 @@ pub(super) struct JobRun {
     id: JobId,
     me: Incarnation,
     moves: BTreeMap<MoveId, Task>,
+    /// All its copies keep to it together.
+    pace: Arc<Pace>,
 }
 
 /// A move's task; it ends with this.
@@ -32,7 +34,7 @@ impl Drop for Task {
 
 impl JobRun {
     pub(super) fn new(driver: Arc<Driver>, id: JobId, me: Incarnation) -> Self {
-        Self { driver, id, me, moves: BTreeMap::new() }
+        Self { driver, id, me, moves: BTreeMap::new(), pace: Arc::default() }
     }
 
     /// Until the job is over, has failed, or is somebody else's.
@@ -44,6 +46,7 @@ impl JobRun {
             if job.state.phase == JobPhase::Failed {
                 break;
             }
+            self.pace.set_throttle(pace::throttle(&job.state.throttle, pace::minute_of_day()));
             self.begin_moves();
             let failed = self.failed().await;
             if !self.tell(&job, failed).await {
@@ -69,16 +72,12 @@ impl JobRun {
     /// A task for each move that is there.
     fn begin_moves(&mut self) {
         let catalog = self.driver.meta.catalog();
-        for one in catalog.moves.values().filter(|one| one.job == self.id) {
-            let (driver, me) = (&self.driver, self.me);
+        for one in catalog.transfers_of(self.id) {
+            let (driver, pace) = (&self.driver, &self.pace);
             self.moves.entry(one.id).or_insert_with(|| {
-                Task(tokio::spawn(MoveRun::drive(driver.clone(), self.id, one.id, me)))
-            });
-        }
-        for one in catalog.reshards.values().filter(|one| one.job == self.id) {
-            let (driver, me) = (&self.driver, self.me);
-            self.moves.entry(one.id).or_insert_with(|| {
-                Task(tokio::spawn(FullRun::drive(driver.clone(), self.id, one.id, me)))
+                let names = (self.id, one.id);
+                let run = TransferRun::drive(driver.clone(), names, self.me, pace.clone());
+                Task(tokio::spawn(run))
             });
         }
     }
@@ -98,8 +97,7 @@ impl JobRun {
     /// Writes the phase into the catalog, where it has changed; true when it was written.
     async fn tell(&self, job: &Job, failed: Option<String>) -> bool {
         let catalog = self.driver.meta.catalog();
-        let left = catalog.moves.values().filter(|one| one.job == self.id).count()
-            + catalog.reshards.values().filter(|one| one.job == self.id).count();
+        let left = catalog.transfers_of(self.id).count();
         let steps: Vec<_> = {
             let status = self.driver.status.lock();
             let known = |id| status.get(id).map(|one| (one.state, one.step));

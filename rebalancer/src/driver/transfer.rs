@@ -1,35 +1,33 @@
-//! Tables that are spread anew: one mover for each pair of shards that rows go between, all in step. What is
-//! to be done is decided as for a single move, for each pair, and put together here; the owners of all
-//! rows change in one epoch.
+//! One transfer, which is a move of units or a table that is spread anew: one mover for each pair of shards
+//! that rows go between, all in step. What is to be done is decided for each pair by
+//! [`crate::workflow`], and put together here; the owners of all rows change in one epoch.
 
-mod cutover;
-mod pairs;
-mod together;
-
+use super::{
+    Driver, MoveStatus,
+    pair::{self, Around, Pair},
+    rows,
+    together::{self, Together},
+};
 use crate::{
-    MoveError, Progress, Side,
-    driver::{Driver, MoveStatus},
-    fault::point,
-    preflight::Severity,
+    MoveError, Pace, Progress, Side,
     state::Direction,
     workflow::{self, Step},
 };
 use futures_util::future::{join_all, try_join_all};
-use pairs::Pair;
 use shardline_model::{
+    catalog::Catalog,
     change::Change,
     id::{Epoch, Incarnation, JobId, MoveId},
     moves::{MoveState, Wish},
-    reshard::Reshard,
+    reshard::Transfer,
 };
 use std::{
     collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
-use together::Together;
 
-/// Between two looks at a table that waits.
+/// Between two looks at a transfer that waits.
 const PAUSE: Duration = Duration::from_millis(50);
 /// After an attempt that was given up, the first pause; each one doubles it up to the longest.
 const BACK_OFF: Duration = Duration::from_millis(500);
@@ -38,37 +36,36 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 const ERRORS_MAX: u32 = 60;
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
-/// One table in the hands of this process.
-pub(crate) struct FullRun {
-    driver: Arc<Driver>,
+/// One transfer in the hands of this process.
+pub(super) struct TransferRun {
+    pub(super) driver: Arc<Driver>,
     job: JobId,
-    id: MoveId,
-    pairs: Vec<Pair>,
+    pub(super) id: MoveId,
+    pub(super) pairs: Vec<Pair>,
     acknowledged: Option<Epoch>,
     /// Before this no attempt to change the owners is made.
     not_before: Instant,
     attempts: u32,
-    pause: Option<Duration>,
+    pub(super) pause: Option<Duration>,
     last_error: Option<String>,
     errors: u32,
 }
 
-impl FullRun {
-    /// Until the table rests again.
+impl TransferRun {
+    /// Until the transfer is gone from the catalog.
     ///
     /// # Errors
     /// What no further attempt can help with.
-    pub(crate) async fn drive(
+    pub(super) async fn drive(
         driver: Arc<Driver>,
-        job: JobId,
-        id: MoveId,
+        (job, id): (JobId, MoveId),
         me: Incarnation,
+        pace: Arc<Pace>,
     ) -> Result<(), String> {
-        let catalog = driver.meta().catalog();
-        let Some(one) = catalog.reshards.get(&id).cloned() else { return Ok(()) };
-        let pairs = pairs::of(&driver, &catalog, &one, me)?;
+        let Some(catalog) = begun(&driver, id).await else { return Ok(()) };
+        let pairs = rows::pairs(&driver, &catalog, id, me, &pace)?;
         drop(catalog);
-        let run = FullRun {
+        let run = TransferRun {
             driver,
             job,
             id,
@@ -104,10 +101,10 @@ impl FullRun {
         Ok(())
     }
 
-    /// The table and what is wanted of it, while it is on its way.
-    fn found(&self) -> Option<(Arc<Reshard>, Wish)> {
-        let catalog = self.driver.meta().catalog();
-        let one = catalog.reshards.get(&self.id).cloned()?;
+    /// The transfer and what is wanted of it, while it is there.
+    fn found(&self) -> Option<(Transfer, Wish)> {
+        let catalog = self.driver.meta.catalog();
+        let one = catalog.transfer(self.id)?;
         Some((one, catalog.jobs.get(&self.job)?.state.wish))
     }
 
@@ -117,7 +114,7 @@ impl FullRun {
         if !error.is_retryable() || self.errors > ERRORS_MAX {
             return Err(error.to_string());
         }
-        tracing::warn!(table = %self.id, %error, "a step of a table that is spread anew is tried again");
+        tracing::warn!(transfer = %self.id, %error, "a step of a transfer is tried again");
         self.last_error = Some(error.to_string());
         tokio::time::sleep(ERROR_PAUSE).await;
         Ok(())
@@ -136,24 +133,29 @@ impl FullRun {
             attempts: self.attempts,
             last_error: self.last_error.clone(),
         };
-        self.driver.publish(self.id, status);
+        self.driver.status.lock().insert(self.id, status);
     }
 
     /// What each pair needs next, and what that is for all.
     async fn look(
         &mut self,
-        one: &Reshard,
+        one: &Transfer,
         wish: Wish,
     ) -> Result<(Vec<Step>, Together), MoveError> {
         if self.acknowledged < Some(one.since) && self.driver.is_acknowledged(one.since).await {
             self.acknowledged = Some(one.since);
         }
-        let acknowledged = self.acknowledged >= Some(one.since);
-        let backs_off = Instant::now() < self.not_before;
-        let looks = self.pairs.iter_mut().map(|pair| pair.view(one, acknowledged, backs_off));
+        if self.driver.to_verify.lock().remove(&self.id) {
+            self.pairs.iter_mut().for_each(Pair::forget_that_it_was_verified);
+        }
+        let around = Around {
+            acknowledged: self.acknowledged >= Some(one.since),
+            backs_off: Instant::now() < self.not_before,
+        };
+        let looks = self.pairs.iter_mut().map(|pair| pair.view(one, around));
         let mut views = try_join_all(looks).await?;
         if views.is_empty() {
-            views.push(pairs::nothing_to_carry(one, acknowledged, backs_off));
+            views.push(pair::nothing_to_carry(one, around));
         }
         let steps: Vec<Step> = views.iter().map(|view| workflow::next(wish, view)).collect();
         let together = together::of(one.state, &steps);
@@ -162,7 +164,7 @@ impl FullRun {
 
     async fn perform(
         &mut self,
-        one: &Reshard,
+        one: &Transfer,
         wish: Wish,
         steps: &[Step],
         together: Together,
@@ -172,7 +174,7 @@ impl FullRun {
             Together::All(step) => step,
         };
         match all {
-            Step::Wait(_) | Step::Rest => self.rest().await,
+            Step::Wait(_) | Step::Rest => self.rest(PAUSE).await,
             Step::CutOver(direction) => self.attempt(one, direction).await,
             Step::Set(to) => self.set(one, to).await,
             Step::Clear(side) => self.clear(one, side).await?,
@@ -184,31 +186,31 @@ impl FullRun {
 
     /// What pairs do by themselves, all at once.
     async fn apart(&mut self, wish: Wish, steps: &[Step]) -> Result<(), MoveError> {
-        let (driver, id, job) = (self.driver.clone(), self.id, self.job);
-        let wanted = move || {
-            let catalog = driver.meta().catalog();
-            let here = catalog.reshards.contains_key(&id);
-            let now = catalog.jobs.get(&job).map(|job| job.state.wish);
-            here && now == Some(wish)
+        let (driver, id, job) = (&self.driver, self.id, self.job);
+        let other_wish = || async move {
+            let mut epochs = driver.meta.subscribe();
+            loop {
+                let catalog = driver.meta.catalog();
+                let wanted = catalog.jobs.get(&job).map(|job| job.state.wish);
+                if wanted != Some(wish) || catalog.transfer(id).is_none() {
+                    return;
+                }
+                drop(catalog);
+                if epochs.changed().await.is_err() {
+                    return;
+                }
+            }
         };
-        let meta = self.driver.meta().clone();
-        let other_wish = async move {
-            let mut epochs = meta.subscribe();
-            while wanted() && epochs.changed().await.is_ok() {}
-        };
-        let work = self.pairs.iter_mut().zip(steps).map(|(pair, step)| pair.perform(*step));
-        tokio::select! {
-            done = join_all(work) => done.into_iter().collect(),
-            // Whatever is under way can be begun again.
-            () = other_wish => Ok(()),
-        }
+        let pairs = self.pairs.iter_mut().zip(steps);
+        join_all(pairs.map(|(pair, step)| pair.perform(*step, other_wish())))
+            .await
+            .into_iter()
+            .collect()
     }
 
-    async fn attempt(&mut self, one: &Reshard, direction: Direction) {
+    async fn attempt(&mut self, one: &Transfer, direction: Direction) {
         let cut = self.cut_over(one, direction).await;
-        for pair in &mut self.pairs {
-            pair.forget_what_was_seen();
-        }
+        self.pairs.iter_mut().for_each(Pair::forget_what_was_seen);
         match cut {
             Ok(()) => {
                 self.attempts = 0;
@@ -218,107 +220,62 @@ impl FullRun {
                 self.attempts += 1;
                 let longer = BACK_OFF * 2_u32.saturating_pow(self.attempts.min(8) - 1);
                 self.not_before = Instant::now() + longer.min(BACK_OFF_MAX);
-                tracing::info!(table = %self.id, reason, "a change of owners is tried again later");
+                tracing::info!(transfer = %self.id, reason, "a change of owners is tried again later");
                 self.last_error = Some(reason);
             }
         }
     }
 
     /// Waits, or until the catalog says something new.
-    async fn rest(&self) {
-        let mut epochs = self.driver.meta().subscribe();
-        let _ = tokio::time::timeout(PAUSE, epochs.changed()).await;
+    async fn rest(&self, pause: Duration) {
+        let mut epochs = self.driver.meta.subscribe();
+        let _ = tokio::time::timeout(pause, epochs.changed()).await;
     }
 
     /// A change that somebody else makes impossible is no failure: the next look says what is.
-    async fn set(&self, one: &Reshard, to: Option<MoveState>) {
+    async fn set(&self, one: &Transfer, to: Option<MoveState>) {
         let change = Change::SetMove { id: self.id, from: (one.state, one.since), to };
         if let Err(error) = self.driver.change(change).await {
-            tracing::warn!(table = %self.id, %error, "a step is not in the catalog");
-            tokio::time::sleep(ERROR_PAUSE).await;
+            tracing::warn!(transfer = %self.id, %error, "a step of a transfer is not in the catalog");
+            self.rest(ERROR_PAUSE).await;
         }
     }
 
-    /// Takes away what the shards hold and do not own. Nobody may read by a snapshot of before the last
-    /// change of owners any more.
-    async fn clear(&mut self, one: &Reshard, side: Side) -> Result<(), MoveError> {
+    /// Takes away what the shards hold and do not own. Nobody may read by a snapshot of an owner from
+    /// before it was one any more.
+    async fn clear(&mut self, one: &Transfer, side: Side) -> Result<(), MoveError> {
         if one.owned_since > Epoch(0) {
             let mut seen = BTreeSet::new();
             for pair in &self.pairs {
                 for (side, shard) in [(Side::Source, pair.source), (Side::Target, pair.target)] {
-                    if seen.insert(shard) {
+                    if one.owners.contains(&shard) && seen.insert(shard) {
                         pair.mover.outlived(side).await?;
                     }
                 }
             }
         }
-        let purges = self.pairs.iter_mut().map(|pair| async {
-            pair.mover.purge(side).await?;
-            point("move.purged").await?;
-            pair.mover.forget().await?;
-            point("move.forgotten").await
-        });
-        try_join_all(purges).await?;
+        try_join_all(self.pairs.iter_mut().map(|pair| pair.clear(side))).await?;
         self.set(one, None).await;
         Ok(())
     }
 }
 
-impl Pair {
-    /// What a pair does by itself.
-    async fn perform(&mut self, step: Step) -> Result<(), MoveError> {
-        match step {
-            Step::Check => self.check().await,
-            Step::Start(direction) => {
-                self.forget_what_was_seen();
-                self.mover.start(direction).await
-            }
-            Step::Stop => {
-                self.mover.stop().await;
-                Ok(())
-            }
-            Step::Verify => self.verify().await,
-            Step::Unrecord(direction) => {
-                self.forget_what_was_seen();
-                self.mover.unrecord_switch(direction).await
-            }
-            // The others are not so far.
-            Step::Wait(_) | Step::Rest | Step::CutOver(_) | Step::Set(_) | Step::Clear(_) => Ok(()),
+/// The catalog that has the transfer, as soon as no schema change that began before it can still change its
+/// tables; None when it is gone.
+async fn begun(driver: &Driver, id: MoveId) -> Option<Arc<Catalog>> {
+    loop {
+        let catalog = driver.meta.catalog();
+        let one = catalog.transfer(id)?;
+        if one.state != MoveState::Incoming {
+            return Some(catalog);
         }
-    }
-
-    /// Looks at servers and the table: since every proxy knows of it no definition changes any more.
-    async fn check(&mut self) -> Result<(), MoveError> {
-        if !self.mover.is_prepared().await? {
-            let findings = self.mover.preflight().await?;
-            let blocking: Vec<String> = findings
-                .iter()
-                .filter(|finding| finding.severity == Severity::Blocking)
-                .map(ToString::to_string)
-                .collect();
-            if !blocking.is_empty() {
-                let (id, reason) = (self.name.clone(), blocking.join("; "));
-                return Err(MoveError::Step { id, step: "begin", reason });
-            }
-            self.mover.prepare().await?;
-            point("move.prepared").await?;
+        // While it is waited for, nothing here keeps an old catalog.
+        drop(catalog);
+        if driver.is_acknowledged(one.since).await {
+            let catalog = driver.meta.catalog();
+            return catalog.transfer(id).is_some().then_some(catalog);
         }
-        self.checked = true;
-        Ok(())
-    }
-
-    async fn verify(&mut self) -> Result<(), MoveError> {
-        let verified = self.mover.verify().await?;
-        if let Some(difference) = verified.differences.first() {
-            let reason = format!(
-                "both sides differ in {} rows, the first is {difference}; cancel the job, see who writes \
-                 there around the proxies, and start it again",
-                verified.differences.len()
-            );
-            return Err(MoveError::Step { id: self.name.clone(), step: "be verified", reason });
-        }
-        self.verified = true;
-        Ok(())
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
