@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const BINARY = new URL("../../target/debug/shardline", import.meta.url).pathname;
+const BINARY = process.env.SHARDLINE_BINARY ?? new URL("../../target/debug/shardline", import.meta.url).pathname;
 const READY_MAX_MS = 90_000;
 const STOP_MAX_MS = 30_000;
 const OUTPUT_MAX = 64 * 1024;

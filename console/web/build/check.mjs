@@ -39,7 +39,7 @@ const sources = readdirSync(new URL("src", here), { recursive: true, withFileTyp
   .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
   .map((entry) => read(`${entry.parentPath ?? entry.path}/${entry.name}`))
   .join("\n");
-const families = /^(verb|range|theme|sql\.tab|sql\.order|phase|move|wish|kind|role|proxy_state|user_role|scope|via|audit_phase|table_kind|environment|state)\./;
+const families = /^(verb|range|theme|sql\.tab|sql\.order|phase|move|wish|kind|role|proxy_state|user_role|scope|via|audit_phase|table_kind|environment|state|reason)\./;
 for (const key of en) {
   if (!families.test(key) && !sources.includes(`"${key.replace(/\.one$/, "")}"`)) faults.push(`nobody says ${key}`);
 }

@@ -35,13 +35,14 @@ function Skew({ skew }: { skew: number | null }): JSX.Element {
 }
 
 /** The shares of the shards, as a bar; the words are in its label. */
-function Spread({ parts, broadcast }: { parts: readonly TablePart[]; broadcast: boolean }): JSX.Element {
+function Spread({ parts, kind }: { parts: readonly TablePart[]; kind: string }): JSX.Element {
   const sum = parts.reduce((all, part) => all + (part.rows ?? 0), 0);
   const label = parts.map((part) => `${part.shard}: ${number(part.rows)}`).join(", ");
-  if (broadcast) return <span class="muted">{t("table.everywhere")}</span>;
+  if (kind === "broadcast") return <span class="muted">{t("table.everywhere")}</span>;
+  if (kind !== "sharded") return <span class="muted">{t("table.only_on", { shard: parts.find((part) => part.share !== null || part.rows)?.shard ?? "–" })}</span>;
   return (
     <span class="spread" role="img" aria-label={label} title={label}>
-      {parts.map((part, index) => <i key={part.shard} class={`fill-${(index % COLOURS) + 1}`} style={{ width: sum === 0 ? "0" : `${((part.rows ?? 0) / sum) * 100}%` }} />)}
+      {parts.map((part, index) => (part.rows ?? 0) === 0 ? null : <i key={part.shard} class={`fill-${(index % COLOURS) + 1}`} style={{ width: sum === 0 ? "0" : `${((part.rows ?? 0) / sum) * 100}%` }} />)}
     </span>
   );
 }
@@ -61,14 +62,14 @@ function Tables({ database }: { database: Database }): JSX.Element {
   const columns: Column<Table>[] = [
     { key: "name", label: t("table"), cell: (one) => <a href={link("databases", one.database, one.name)}><b>{one.name}</b></a>, by: (one) => one.name },
     { key: "how", label: t("table.placement"), cell: how, by: (one) => `${one.kind} ${one.method ?? ""}` },
-    { key: "spread", label: t("table.spread"), cell: (one) => <Spread parts={one.shards} broadcast={one.kind === "broadcast"} /> },
+    { key: "spread", label: t("table.spread"), cell: (one) => <Spread parts={one.shards} kind={one.kind} /> },
     { key: "skew", label: t("table.skew"), cell: (one) => <Skew skew={one.skew} />, by: (one) => one.skew ?? -1 },
     { key: "rows", label: t("table.rows"), end: true, cell: (one) => number(one.rows), by: (one) => one.rows ?? -1 },
     { key: "bytes", label: t("table.size"), end: true, cell: (one) => bytes(one.bytes), by: (one) => one.bytes ?? -1 },
   ];
   const note = `${t("databases.home", { shard: database.home })} · ${database.collation}`;
   return (
-    <Card title={database.name} note={note} tools={database.guard ? <Badge tone="info">{t("databases.guarded")}</Badge> : null}>
+    <Card title={database.name} note={note} tools={<>{database.guard ? <Badge tone="info">{t("databases.guarded")}</Badge> : null}<Shards tables={found.data?.items ?? []} /></>}>
       {found.error && !found.data ? <div class="card-body"><Problem error={found.error} /></div> : null}
       {found.data ? (
         <Grid caption={t("databases.tables_of", { name: database.name })} columns={columns} rows={found.data.items} id={(one) => one.name} sorted={{ key: "name", down: false }}
@@ -76,6 +77,16 @@ function Tables({ database }: { database: Database }): JSX.Element {
       ) : null}
     </Card>
   );
+}
+
+/** Which colour is which shard. */
+function Shards({ tables }: { tables: readonly Table[] }): JSX.Element | null {
+  const parts = tables.find((one) => one.kind === "sharded")?.shards;
+  return parts ? (
+    <div class="legend plain">
+      {parts.map((part, index) => <span key={part.shard}><i class={`block c-${(index % COLOURS) + 1}`} />{part.shard}</span>)}
+    </div>
+  ) : null;
 }
 
 export function TablePage({ database, name }: { database: string; name: string }): JSX.Element {

@@ -16,7 +16,7 @@ import { Lines } from "../ui/lines";
 import { Page } from "../ui/page";
 import { toast } from "../ui/toasts";
 import { JobVerbs } from "./job_verbs";
-import { Phase } from "./job_line";
+import { is_copying, Phase } from "./job_line";
 import { Stepper } from "./stepper";
 
 const JOB_EVERY_MS = 1_000;
@@ -60,9 +60,10 @@ export function JobPage({ id }: { id: string }): JSX.Element {
 }
 
 function status_line(job: Job): string {
-  if (job.waits_for !== "") return t("job.waits_for", { what: job.waits_for });
   if (job.is_over) return t("job.over");
   if (job.phase === "watching") return t("job.watching");
+  if (job.phase === "ready") return t("job.ready");
+  if (job.waits_for !== "") return t("job.waits_for", { what: job.waits_for });
   return t("job.goes_on");
 }
 
@@ -78,12 +79,14 @@ function useRates(job: Job | undefined): { times: number[]; values: number[] } {
 }
 
 function Figures({ job }: { job: Job }): JSX.Element {
+  const copying = is_copying(job);
+  const [rate = "", unit = ""] = bytes(job.bytes_per_second).split(" ");
   const behind = job.lag_ms !== null && job.lag_ms > job.lag_gate_ms;
   return (
     <div class="figures">
-      <Figure label={t("job.copied")} value={number(job.percent, job.percent < 100 ? 1 : 0)} unit="%" note={job.eta_s === null ? "" : t("job.eta", { time: seconds(job.eta_s) })} />
+      <Figure label={t("job.copied")} value={number(job.percent, job.percent < 100 ? 1 : 0)} unit="%" note={job.eta_s === null || !copying ? "" : t("job.eta", { time: seconds(job.eta_s) })} />
       <Figure label={t("table.rows")} value={number(job.rows_copied)} note={job.rows_estimated === null ? "" : t("job.of_about", { rows: number(job.rows_estimated) })} />
-      <Figure label={t("job.rate")} value={bytes(job.bytes_per_second).split(" ")[0] ?? ""} unit={`${bytes(job.bytes_per_second).split(" ")[1] ?? ""}/s`} note={job.max_mbps === null ? t("job.no_limit") : t("job.limit", { mbps: job.max_mbps })} />
+      <Figure label={t("job.rate")} value={copying ? rate : "–"} unit={copying ? `${unit}/s` : undefined} note={job.max_mbps === null ? t("job.no_limit") : t("job.limit", { mbps: job.max_mbps })} />
       <Figure label={t("job.lag")} value={millis(job.lag_ms)} note={behind ? t("job.lag.over", { time: millis(job.lag_gate_ms) }) : t("job.lag.gate", { time: millis(job.lag_gate_ms) })} />
       <Figure label={t("job.pause")} value={millis(job.pause_ms)} note={t("job.pause.note")} />
     </div>

@@ -59,7 +59,7 @@ function Now({ found, uptime_s }: { found: Health; uptime_s: number | undefined 
         <span class="glyph"><Icon name={found.level === "ok" ? "check" : found.level === "warn" ? "warn" : "bad"} size={22} /></span>
         <div>
           <p class="sentence">{found.sentence}</p>
-          {found.reasons.length > 0 ? <ul>{found.reasons.map((reason) => <li key={reason}>{reason}</li>)}</ul>
+          {found.reasons.length > 0 ? <ul>{found.reasons.map(({ text, href }) => <li key={text}>{href ? <a href={href}>{text}</a> : text}</li>)}</ul>
             : <p class="detail">{uptime_s === undefined ? t("overview.nothing_to_do") : t("overview.nothing_to_do_since", { time: seconds(uptime_s) })}</p>}
         </div>
       </div>

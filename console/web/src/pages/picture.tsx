@@ -89,7 +89,7 @@ function Box({ shard, place, height, servers }: { shard: Shard; place: Place; he
         const y = place.y + HEAD_HEIGHT + index * SERVER_HEIGHT;
         return (
           <g key={server.address}>
-            <line class="wire" x1={place.x + 12} x2={place.x + place.width - 12} y1={y} y2={y} stroke-opacity="0.2" />
+            <line class="rule" x1={place.x + 14} x2={place.x + place.width - 14} y1={y} y2={y} />
             <circle class={server.up ? "dot-ok" : "dot-bad"} cx={place.x + 18} cy={y + 18} r="3" />
             <text class="sub" x={place.x + 30} y={y + 22}>{known("role", server.role)} · {server.address.replace("127.0.0.1", "")}</text>
           </g>

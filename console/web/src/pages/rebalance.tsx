@@ -60,7 +60,7 @@ export function Rebalance(): JSX.Element {
   });
   const flags = [...words(wanted), ...(until === "moved" ? [] : ["--until", until]), ...(mbps === "" ? [] : ["--max-mbps", mbps]), ...(window_text === "" ? [] : ["--window", window_text])].join(" ");
   const same: Commands = plan
-    ? { cli: `shardline rebalance start ${flags}`, sql: `CALL shardline.rebalance_start(${sql_words(wanted, until)})`, http: { method: "POST", path: "/rebalances", body: { goal: request(wanted, mbps), until, throttle } } }
+    ? { cli: `shardline rebalance start ${flags}`, sql: mbps === "" && window_text === "" ? `CALL shardline.rebalance_start(${sql_words(wanted, until)})` : undefined, http: { method: "POST", path: "/rebalances", body: { goal: request(wanted, mbps), until, throttle } } }
     : { cli: `shardline rebalance plan ${words(wanted).join(" ")}`, sql: `CALL shardline.rebalance_plan(${sql_words(wanted, "moved")})`, http: { method: "POST", path: "/rebalances:plan", body: request(wanted, mbps) } };
   const blocked = !may("change") ? t("may.change") : wanted.goal === "drain" && wanted.drain === "" ? t("plan.which_shard") : undefined;
   return (

@@ -24,7 +24,7 @@ export function Sessions(): JSX.Element {
     { key: "id", label: t("session"), cell: (one) => <b class="number">{one.id}</b>, by: (one) => one.id },
     { key: "user", label: t("user"), cell: (one) => <span>{one.user} <span class="muted mono small">{one.host}</span></span>, by: (one) => one.user },
     { key: "database", label: t("database"), cell: (one) => one.database ?? <span class="muted">–</span>, by: (one) => one.database ?? "" },
-    { key: "command", label: t("table.state"), cell: (one) => (one.command === "Sleep" ? <Badge tone="quiet">{t("session.idle")}</Badge> : <Badge tone="info" icon="play">{one.state || one.command}</Badge>), by: (one) => one.command },
+    { key: "command", label: t("table.state"), cell: (one) => (one.command === "Sleep" ? <Badge tone="quiet">{t("session.idle")}</Badge> : <span title={`${one.command} ${one.state}`}><Badge tone="info" icon="play">{t("session.running")}</Badge></span>), by: (one) => one.command },
     { key: "time", label: t("session.for"), end: true, cell: (one) => millis(one.elapsed_ms), by: (one) => one.elapsed_ms },
     { key: "statement", label: t("sql.statement"), cell: (one) => (one.statement === null ? <span class="muted">–</span> : <code class="statement" title={one.statement}>{one.statement}</code>) },
     { key: "proxy", label: t("proxy"), end: true, cell: (one) => number(one.proxy), by: (one) => one.proxy },

@@ -64,7 +64,7 @@ function Top(): JSX.Element {
   const tools = (
     <>
       <label class="hidden-label" for="sql-database">{t("sql.only_database")}</label>
-      <Input id="sql-database" value={database} onInput={set_database} placeholder={t("sql.only_database")} />
+      <Input id="sql-database" value={database} onInput={set_database} placeholder={t("sql.only_database")} filter />
       <Segments label={t("sql.order")} value={order} options={ORDERS.map((one) => ({ value: one, label: t(`sql.order.${one}`) }))} choose={set_order} />
     </>
   );
@@ -75,7 +75,7 @@ function Top(): JSX.Element {
         <Grid caption={t("sql.top")} columns={columns} rows={rows} id={(one) => one.id}
           empty={<Empty icon="sql" title={t("sql.none")}>{t("sql.none.hint")} <code>shardline sql bank -e "SELECT COUNT(*) FROM account"</code></Empty>} />
       )}
-      {found.data?.other && found.data.other.calls > 0 ? <p class="card-body small muted">{t("sql.other", { calls: number(found.data.other.calls), time: micros(found.data.other.total_us) })}</p> : null}
+      {found.data?.other && found.data.other.calls > 0 ? <p class="table-foot">{t("sql.other", { calls: number(found.data.other.calls), time: micros(found.data.other.total_us) })}</p> : null}
     </Card>
   );
 }
@@ -117,7 +117,7 @@ function PerShard({ slow }: { slow: Slow }): JSX.Element {
   if (slow.shards.length === 0) return <span class="muted">–</span>;
   const most = Math.max(1, ...slow.shards.map((one) => one.ms));
   return (
-    <span class="stack">
+    <span class="per-shard">
       {slow.shards.map((one) => (
         <span key={one.shard} class="with-meter"><Meter share={one.ms / most} label={t("sql.time_on", { shard: one.shard })} /><span class="number small nowrap">{one.shard} {millis(one.ms)}</span></span>
       ))}

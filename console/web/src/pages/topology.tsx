@@ -71,7 +71,7 @@ function ShardTable({ shards }: { shards: readonly Shard[] }): JSX.Element {
     { key: "bytes", label: t("table.size"), end: true, cell: (one) => bytes(one.bytes), by: (one) => one.bytes ?? -1 },
     { key: "moves", label: t("shards.moves"), end: true, cell: (one) => (one.moves > 0 ? number(one.moves) : <span class="muted">–</span>), by: (one) => one.moves },
   ];
-  return <Card title={t("nav.shards")} note={t("shards.estimates")}><Grid caption={t("nav.shards")} columns={columns} rows={shards} id={(one) => one.id} sorted={{ key: "name", down: false }} /></Card>;
+  return <Card title={t("nav.shards")} note={t("overview.shards.note")}><Grid caption={t("nav.shards")} columns={columns} rows={shards} id={(one) => one.id} sorted={{ key: "name", down: false }} /></Card>;
 }
 
 export function ServerTable({ servers }: { servers: readonly Server[] }): JSX.Element {
@@ -102,7 +102,7 @@ function ProxyTable({ proxies }: { proxies: readonly Proxy[] }): JSX.Element {
 function NodeTable({ nodes }: { nodes: readonly MetaNode[] }): JSX.Element {
   const columns: Column<MetaNode>[] = [
     { key: "id", label: t("topology.node"), cell: (one) => <b>{one.id}</b> },
-    { key: "role", label: t("table.role"), cell: (one) => <Badge tone={one.role === "leader" ? "info" : "quiet"} icon={one.role === "leader" ? "check" : "wait"}>{known("role", one.role)}</Badge> },
+    { key: "role", label: t("table.role"), cell: (one) => <Badge tone={one.role === "leader" ? "info" : "quiet"} icon="check">{known("role", one.role)}</Badge> },
     { key: "state", label: t("table.state"), cell: (one) => (one.answers ? <Badge tone="ok">{t("state.up")}</Badge> : <Badge tone="bad">{t("state.down")}</Badge>) },
     { key: "address", label: t("table.address"), cell: (one) => <span class="mono">{one.address}</span> },
     { key: "index", label: t("table.log"), end: true, cell: (one) => number(one.matched_index) },

@@ -2,9 +2,11 @@
 // shards and jobs are.
 import { has } from "../api/provided";
 import type { Cluster, Job, Listing, Reason, Shard } from "../api/types";
-import { t } from "../text";
+import { known, t } from "../text";
+import { language } from "./preferences";
 import { live_cluster, live_jobs } from "./live";
 import { useResource, type Resource } from "./resource";
+import { link } from "./route";
 import { useStore } from "./store";
 
 const CLUSTER_EVERY_MS = 5_000;
@@ -29,7 +31,8 @@ export function useCluster(): Cluster | undefined {
   return live ?? asked.data;
 }
 
-export interface Health { level: "ok" | "warn" | "bad"; sentence: string; reasons: string[] }
+export interface Why { text: string; href: string | undefined }
+export interface Health { level: "ok" | "warn" | "bad"; sentence: string; reasons: Why[] }
 
 /** One sentence, in the language of the console, and what is behind it. */
 export function health(cluster: Cluster | undefined, shards: readonly Shard[] | undefined, jobs: readonly Job[]): Health | undefined {
@@ -43,15 +46,26 @@ export function health(cluster: Cluster | undefined, shards: readonly Shard[] | 
   return { level, sentence, reasons };
 }
 
-function reason_text(reason: Reason): string {
-  return reason.text;
+/** The server says why in English; in another language the kind of the reason stands before it. */
+function reason_text(reason: Reason): Why {
+  const kind = known("reason", reason.code);
+  const text = language.get() === "en" || kind === reason.code ? reason.text : `${kind}：${reason.text}`;
+  return { text, href: page_of(reason.link) };
 }
 
-function derived(shards: readonly Shard[] | undefined, jobs: readonly Job[]): string[] {
-  const of_shards = (shards ?? []).flatMap((shard) => {
-    if (!shard.up) return [t("health.shard_down", { name: shard.name, why: shard.problem ?? "" })];
-    return [];
-  });
-  const failed = jobs.filter((job) => job.phase === "failed").map((job) => t("health.job_failed", { id: job.id, why: job.last_error ?? "" }));
-  return [...of_shards, ...failed];
+/** Where the console shows what a path of the API is about. */
+function page_of(path: string | null): string | undefined {
+  const [, kind, name] = path?.split("/") ?? [];
+  if (kind === "shards" && name) return link("topology", name);
+  if (kind === "jobs" && name) return link("jobs", name);
+  return undefined;
+}
+
+function derived(shards: readonly Shard[] | undefined, jobs: readonly Job[]): Why[] {
+  const down = (shards ?? []).filter((shard) => !shard.up);
+  const failed = jobs.filter((job) => job.phase === "failed");
+  return [
+    ...down.map((shard) => ({ text: t("health.shard_down", { name: shard.name, why: shard.problem ?? "" }), href: link("topology", shard.name) })),
+    ...failed.map((job) => ({ text: t("health.job_failed", { id: job.id, why: job.last_error ?? "" }), href: link("jobs", job.id) })),
+  ];
 }

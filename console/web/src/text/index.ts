@@ -56,6 +56,7 @@ export function bytes(value: number | null | undefined): string {
 
 export function micros(us: number | null | undefined): string {
   if (us === null || us === undefined) return "–";
+  if (us === 0) return "0 ms";
   if (us < 1_000) return `${number(us)} µs`;
   if (us < 1_000_000) return `${number(us / 1_000, us < 10_000 ? 2 : us < 100_000 ? 1 : 0)} ms`;
   return `${number(us / 1e6, 2)} s`;

@@ -144,12 +144,12 @@ export function Field({ id, label, note, wrong, children }: FieldProps): JSX.Ele
 
 interface InputProps {
   id: string; value: string; onInput: (value: string) => void; type?: string; placeholder?: string; autocomplete?: string;
-  noted?: boolean; required?: boolean; inputmode?: "numeric";
+  noted?: boolean; required?: boolean; inputmode?: "numeric"; filter?: boolean;
 }
 
-export function Input({ id, value, onInput, type = "text", placeholder, autocomplete = "off", noted = false, required = false, inputmode }: InputProps): JSX.Element {
+export function Input({ id, value, onInput, type = "text", placeholder, autocomplete = "off", noted = false, required = false, inputmode, filter = false }: InputProps): JSX.Element {
   return (
-    <input id={id} class="input" type={type} value={value} placeholder={placeholder} autocomplete={autocomplete} required={required}
+    <input id={id} class={filter ? "input filter" : "input"} type={type} value={value} placeholder={placeholder} autocomplete={autocomplete} required={required}
       inputMode={inputmode} spellcheck={false} aria-describedby={noted ? `${id}-note` : undefined}
       onInput={(event) => onInput(event.currentTarget.value)} />
   );
