@@ -117,6 +117,41 @@ test("the keyboard reaches and closes what the mouse does", async () => {
   no_faults();
 });
 
+test("a viewer logs in by password, and may only look", async () => {
+  const password = "correct horse battery";
+  await visit(tab.page, "users");
+  await button("Add a user").first().click();
+  await drawer().getByLabel("User", { exact: true }).fill("anna");
+  await drawer().getByLabel("Password", { exact: true }).fill(password);
+  await drawer().getByRole("button", { name: "Add a user" }).click();
+  await tab.page.getByRole("row", { name: /anna/ }).waitFor();
+  const other = await open_page(browser, cluster.origin);
+  await other.page.goto(`${cluster.origin}/#/topology`);
+  await other.page.getByLabel("User", { exact: true }).fill("anna");
+  await other.page.getByLabel("Password", { exact: true }).fill(password);
+  await other.page.keyboard.press("Enter");
+  const add = other.page.getByRole("button", { name: "Add a shard", exact: true });
+  await add.waitFor();
+  assert.equal(await add.getAttribute("aria-disabled"), "true");
+  assert.match(await add.getAttribute("title"), /may not change the cluster/);
+  await other.page.getByRole("button", { name: "Log out" }).click();
+  await other.page.getByRole("heading", { name: "Log in to the console" }).waitFor();
+  assert.deepEqual(await axe(other.page), []);
+  await other.page.screenshot({ path: `${SHOTS}/login.png` });
+  assert.deepEqual(other.faults, []);
+  await other.close();
+  no_faults();
+});
+
+test("the audit log knows who did what, and its chain is whole", async () => {
+  await visit(tab.page, "audit");
+  await tab.page.getByText(/The chain of [\d,]+ entries is intact/).waitFor();
+  await tab.page.getByRole("row", { name: /addShard s4/ }).first().waitFor();
+  await tab.page.getByRole("row", { name: /addUser anna/ }).first().waitFor();
+  assert.ok(!(await tab.page.locator("main").innerText()).includes("correct horse"));
+  no_faults();
+});
+
 test("every page is accessible, in both themes and languages, and fits a phone", async () => {
   const pages = await tab.page.locator("nav a.item").evaluateAll((links) => links.map((link) => link.getAttribute("href").slice(2)));
   assert.ok(pages.length >= 3, pages.join());

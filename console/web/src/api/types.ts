@@ -26,11 +26,11 @@ export interface PlannedMove { tables: string[]; what: string; from_name: string
 export interface Plan { goal: string; epoch: number; moves: PlannedMove[]; rows: number; bytes: number; minutes: number; notes: string[] }
 export interface Started { job: Job | null; plan: Plan }
 export interface Count { up: number; all: number }
-export interface Reason { code: string; text: string; link: string | null }
+export interface Reason { code: string; text: string; link: string }
 export interface Cluster {
   name: string; version: string; epoch: number; health: { level: "ok" | "warn" | "bad"; sentence: string; reasons: Reason[] };
-  shards: Count; proxies: Count; meta_nodes: Count & { leader: number | null };
-  jobs_running: number; databases: number; tables: number; uptime_s: number; now: Point | null; environment: string | null;
+  shards: Count; proxies: Count; meta_nodes: Count; leader: number | null;
+  jobs_running: number; databases: number; tables: number; uptime_s: number; now: Point | null; environment?: string | null;
 }
 export interface Server {
   shard: string; role: string; address: string; up: boolean; problem: string | null; version: string | null; uptime_s: number | null;
@@ -40,9 +40,9 @@ export interface Proxy {
   id: number; incarnation: number; address: string; version: string; state: string; acknowledged_epoch: number | null;
   renewed_ms_ago: number | null; here: boolean; sessions: number | null;
 }
-export interface MetaNode { id: number; address: string; role: string; matched_index: number | null; answers: boolean }
+export interface MetaNode { id: number; address: string; role: string; matched_index: number | null; last_index: number | null }
 export interface Database { name: string; home: string; collation: string; tables: number; guard: string | null }
-export interface TablePart { shard: string; rows: number | null; bytes: number | null; share: string | null; problem: string | null }
+export interface TablePart { shard: string; rows: number | null; bytes: number | null; share: string; problem: string | null }
 export interface Table {
   database: string; name: string; kind: string; method: string | null; shard_key: string[]; clause: string | null; group: number | null;
   colocated_with: string[]; shards: TablePart[]; rows: number | null; bytes: number | null; skew: number | null; moving: boolean;
@@ -57,13 +57,13 @@ export interface SqlSession {
   state: string; statement: string | null;
 }
 export interface Digest {
-  id: string; database: string | null; text: string | null; calls: number; errors: number; rows: number; total_us: number; mean_us: number;
+  id: string; database: string | null; text: string | null; calls: number; errors: number; total_us: number; mean_us: number;
   p50_us: number | null; p99_us: number | null; max_us: number; shards_touched: number; several_shards: number;
 }
 export interface Digests extends Listing<Digest> { since_unix_s: number; other: Digest | null }
 export interface Slow {
-  unix_s: number; ms: number; digest: string; text: string | null; database: string | null; user: string; host: string; session: number;
-  rows: number; error: number | null; shards: { shard: string; ms: number }[];
+  number: number; unix_s: number; ms: number; digest: string; text: string | null; database: string | null; user: string; host: string; session: number;
+  error: number | null; shards: { shard: string; ms: number | null }[];
 }
 export interface Config { format: string; text: string; epoch: number }
 export interface AuditEntry {

@@ -19,7 +19,7 @@ const path_of = (database: string): string => `/databases/${encodeURIComponent(d
 export function Databases(): JSX.Element {
   const found = useResource<Listing<Database>>("/databases", EVERY_MS);
   return (
-    <Page title={t("nav.databases")} lead={t("databases.lead")} commands={{ cli: "shardline sql -e 'SHOW DATABASES'", sql: "SHOW DATABASES", http: { method: "GET", path: "/databases" } }}>
+    <Page title={t("nav.databases")} lead={t("databases.lead")} commands={{ cli: "shardline database list", sql: "SHOW DATABASES", http: { method: "GET", path: "/databases" } }}>
       {found.error && !found.data ? <Problem error={found.error} /> : null}
       {!found.data ? found.error ? null : <Loading /> : found.data.items.length === 0 ? (
         <Card><Empty icon="databases" title={t("databases.none")}>{t("databases.none.hint")} <code>CREATE DATABASE shop;</code></Empty></Card>
@@ -39,7 +39,7 @@ function Spread({ parts, kind }: { parts: readonly TablePart[]; kind: string }):
   const sum = parts.reduce((all, part) => all + (part.rows ?? 0), 0);
   const label = parts.map((part) => `${part.shard}: ${number(part.rows)}`).join(", ");
   if (kind === "broadcast") return <span class="muted">{t("table.everywhere")}</span>;
-  if (kind !== "sharded") return <span class="muted">{t("table.only_on", { shard: parts.find((part) => part.share !== null || part.rows)?.shard ?? "–" })}</span>;
+  if (kind !== "sharded") return <span class="muted">{t("table.only_on", { shard: parts.find((part) => part.share !== "" || part.rows)?.shard ?? "–" })}</span>;
   return (
     <span class="spread" role="img" aria-label={label} title={label}>
       {parts.map((part, index) => (part.rows ?? 0) === 0 ? null : <i key={part.shard} class={`fill-${(index % COLOURS) + 1}`} style={{ width: sum === 0 ? "0" : `${((part.rows ?? 0) / sum) * 100}%` }} />)}
@@ -95,7 +95,7 @@ export function TablePage({ database, name }: { database: string; name: string }
   const table = found.data;
   return (
     <Page title={`${database}.${name}`} above={<a href={link("databases")}>{t("nav.databases")}</a>} beside={table ? <span class="tag">{known("table_kind", table.kind)}</span> : null}
-      commands={{ cli: `shardline sql -e 'SHOW CREATE TABLE ${database}.${name}'`, sql: `SHOW CREATE TABLE ${database}.${name}`, http: { method: "GET", path } }}>
+      commands={{ cli: `shardline table show ${database}.${name}`, sql: `SHOW CREATE TABLE ${database}.${name}`, http: { method: "GET", path } }}>
       {found.error && !table ? <Problem error={found.error} /> : null}
       {!table ? found.error ? null : <Loading /> : <TableBody table={table} />}
     </Page>
@@ -106,7 +106,7 @@ function TableBody({ table }: { table: Table }): JSX.Element {
   const most = Math.max(1, ...table.shards.map((part) => part.rows ?? 0));
   const columns: Column<TablePart>[] = [
     { key: "shard", label: t("shard"), cell: (part) => <a href={link("topology", part.shard)}><b>{part.shard}</b></a>, by: (part) => part.shard },
-    { key: "share", label: t("table.share"), cell: (part) => part.problem ? <Badge tone="bad">{part.problem}</Badge> : <span class="number">{part.share ?? "–"}</span> },
+    { key: "share", label: t("table.share"), cell: (part) => part.problem ? <Badge tone="bad">{part.problem}</Badge> : <span class="number">{part.share || "–"}</span> },
     { key: "bar", label: t("table.rows"), cell: (part) => <span class="with-meter"><Meter share={(part.rows ?? 0) / most} label={t("table.rows_on", { shard: part.shard })} /><span class="number">{number(part.rows)}</span></span>, by: (part) => part.rows ?? -1 },
     { key: "bytes", label: t("table.size"), end: true, cell: (part) => bytes(part.bytes), by: (part) => part.bytes ?? -1 },
   ];

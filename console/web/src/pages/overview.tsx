@@ -27,7 +27,7 @@ export function Overview(): JSX.Element {
   const shards = useShards();
   const { jobs = [] } = useJobs();
   const found = health(cluster, shards.data?.items, jobs);
-  const commands = { cli: "shardline status -w", sql: "SHOW SHARDS", http: { method: "GET", path: has("/cluster") ? "/cluster" : "/shards" } as const };
+  const commands = { cli: has("/cluster") ? "shardline cluster show" : "shardline status -w", sql: "SHOW SHARDS", http: { method: "GET", path: has("/cluster") ? "/cluster" : "/shards" } as const };
   return (
     <Page title={t("nav.overview")} commands={commands}>
       {shards.error && !found ? <Problem error={shards.error} /> : null}

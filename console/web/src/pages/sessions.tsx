@@ -58,7 +58,7 @@ function kill(session: SqlSession, query_only: boolean): Change {
     danger: true,
     effects: query_only ? [t("kill.query.effect", { user: session.user })] : [t("kill.session.effect", { user: session.user, host: session.host }), t("kill.session.rollback")],
     commands: {
-      cli: `shardline session kill ${id}${query_only ? " --query" : ""}`,
+      cli: `shardline session kill ${id}${query_only ? " --query-only" : ""}`,
       sql: query_only ? `KILL QUERY ${id}` : `KILL ${id}`,
       http: { method: "POST", path: `/sessions/${id}:kill`, body: { query_only } },
     },

@@ -16,8 +16,8 @@ import { Page } from "../ui/page";
 const DIGESTS_EVERY_MS = 5_000;
 const SLOW_EVERY_MS = 3_000;
 type Tab = "top" | "slow" | "explain";
-type Order = "time" | "calls" | "errors" | "p99" | "rows";
-const ORDERS: readonly Order[] = ["time", "calls", "p99", "rows", "errors"];
+type Order = "time" | "calls" | "errors" | "p99";
+const ORDERS: readonly Order[] = ["time", "calls", "p99", "errors"];
 
 export function sql_tabs(): Tab[] {
   const paths: [Tab, string][] = [["top", "/sql/digests"], ["slow", "/sql/slow"], ["explain", "/sql:explain"]];
@@ -30,7 +30,7 @@ export function Sql(): JSX.Element {
   const tab = tabs.find((one) => one === wanted) ?? tabs[0] ?? "top";
   const commands = tab === "top" ? { cli: "shardline sql-stats top", sql: "SELECT * FROM shardline.top_sql", http: { method: "GET", path: "/sql/digests?order=time&limit=50" } as const }
     : tab === "slow" ? { cli: "shardline sql-stats slow", sql: "SELECT * FROM shardline.slow_sql", http: { method: "GET", path: "/sql/slow?limit=100" } as const }
-      : { cli: "shardline sql -e 'EXPLAIN SHARDING SELECT 1'", sql: "EXPLAIN SHARDING SELECT 1", http: { method: "POST", path: "/sql:explain", body: { database: null, sql: "SELECT 1" } } as const };
+      : { cli: "shardline explain 'SELECT 1'", sql: "EXPLAIN SHARDING SELECT 1", http: { method: "POST", path: "/sql:explain", body: { database: null, sql: "SELECT 1" } } as const };
   return (
     <Page title={t("nav.sql")} lead={t("sql.lead")} commands={commands}
       actions={<Segments label={t("nav.sql")} value={tab} options={tabs.map((one) => ({ value: one, label: t(`sql.tab.${one}`) }))} choose={(one) => { location.hash = link("sql", one); }} />}>
@@ -57,7 +57,6 @@ function Top(): JSX.Element {
     { key: "calls", label: t("sql.calls"), end: true, cell: (one) => number(one.calls) },
     { key: "p50", label: "p50", end: true, cell: (one) => micros(one.p50_us) },
     { key: "p99", label: "p99", end: true, cell: (one) => micros(one.p99_us) },
-    { key: "rows", label: t("table.rows"), end: true, cell: (one) => number(one.rows) },
     { key: "shards", label: t("sql.shards"), end: true, cell: (one) => (one.shards_touched > 1.05 ? <Badge tone="warn" icon="topology">{number(one.shards_touched, 1)}</Badge> : number(one.shards_touched, 1)) },
     { key: "errors", label: t("figure.errors"), end: true, cell: (one) => (one.errors > 0 ? <Badge tone="bad">{number(one.errors)}</Badge> : <span class="muted">0</span>) },
   ];
@@ -95,7 +94,6 @@ function SlowList(): JSX.Element {
     { key: "shards", label: t("sql.per_shard"), cell: (one) => <PerShard slow={one} /> },
     { key: "database", label: t("database"), cell: (one) => one.database ?? "–" },
     { key: "user", label: t("user"), cell: (one) => one.user },
-    { key: "rows", label: t("table.rows"), end: true, cell: (one) => number(one.rows), by: (one) => one.rows },
     { key: "error", label: t("sql.error"), end: true, cell: (one) => (one.error === null ? <span class="muted">–</span> : <Badge tone="bad">{one.error}</Badge>) },
   ];
   return (
@@ -110,16 +108,16 @@ function SlowList(): JSX.Element {
 }
 
 function key_of(slow: Slow): string {
-  return `${slow.unix_s} ${slow.session} ${slow.digest} ${slow.ms}`;
+  return `${slow.number} ${slow.unix_s} ${slow.session}`;
 }
 
 function PerShard({ slow }: { slow: Slow }): JSX.Element {
   if (slow.shards.length === 0) return <span class="muted">–</span>;
-  const most = Math.max(1, ...slow.shards.map((one) => one.ms));
+  const most = Math.max(1, ...slow.shards.map((one) => one.ms ?? 0));
   return (
     <span class="per-shard">
       {slow.shards.map((one) => (
-        <span key={one.shard} class="with-meter"><Meter share={one.ms / most} label={t("sql.time_on", { shard: one.shard })} /><span class="number small nowrap">{one.shard} {millis(one.ms)}</span></span>
+        <span key={one.shard} class="with-meter"><Meter share={(one.ms ?? 0) / most} label={t("sql.time_on", { shard: one.shard })} /><span class="number small nowrap">{one.shard} {millis(one.ms)}</span></span>
       ))}
     </span>
   );

@@ -103,9 +103,8 @@ function NodeTable({ nodes }: { nodes: readonly MetaNode[] }): JSX.Element {
   const columns: Column<MetaNode>[] = [
     { key: "id", label: t("topology.node"), cell: (one) => <b>{one.id}</b> },
     { key: "role", label: t("table.role"), cell: (one) => <Badge tone={one.role === "leader" ? "info" : "quiet"} icon="check">{known("role", one.role)}</Badge> },
-    { key: "state", label: t("table.state"), cell: (one) => (one.answers ? <Badge tone="ok">{t("state.up")}</Badge> : <Badge tone="bad">{t("state.down")}</Badge>) },
     { key: "address", label: t("table.address"), cell: (one) => <span class="mono">{one.address}</span> },
-    { key: "index", label: t("table.log"), end: true, cell: (one) => number(one.matched_index) },
+    { key: "index", label: t("table.log"), end: true, cell: (one) => number(one.matched_index ?? one.last_index) },
   ];
   return <Card title={t("topology.nodes")}><Grid caption={t("topology.nodes")} columns={columns} rows={nodes} id={(one) => one.id} /></Card>;
 }

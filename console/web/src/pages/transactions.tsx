@@ -23,7 +23,7 @@ export function Transactions(): JSX.Element {
   const found = useResource<Listing<Row>>("/transactions", EVERY_MS);
   const rows = found.data?.items ?? [];
   return (
-    <Page title={t("nav.transactions")} lead={t("transactions.lead")} commands={{ cli: "shardline sql -e 'SHOW TRANSACTIONS'", sql: "SHOW TRANSACTIONS", http: { method: "GET", path: "/transactions" } }}>
+    <Page title={t("nav.transactions")} lead={t("transactions.lead")} commands={{ cli: "shardline txn list", sql: "SHOW TRANSACTIONS", http: { method: "GET", path: "/transactions" } }}>
       {found.error && !found.data ? <Problem error={found.error} /> : null}
       {!found.data ? found.error ? null : <Loading /> : (
         <Card>

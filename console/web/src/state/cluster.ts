@@ -54,8 +54,8 @@ function reason_text(reason: Reason): Why {
 }
 
 /** Where the console shows what a path of the API is about. */
-function page_of(path: string | null): string | undefined {
-  const [, kind, name] = path?.split("/") ?? [];
+function page_of(path: string): string | undefined {
+  const [, kind, name] = path.split("/");
   if (kind === "shards" && name) return link("topology", name);
   if (kind === "jobs" && name) return link("jobs", name);
   return undefined;

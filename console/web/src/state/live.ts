@@ -9,6 +9,7 @@ import { Store } from "./store";
 const POINTS_MAX = 600;
 const SLOW_MAX = 100;
 const SCRAPE_EVERY_MS = 2_000;
+const BREAK_NOTED_MS = 8_000;
 
 /** Points of the last ten minutes, the newest last. */
 export const points = new Store<readonly Point[]>([]);
@@ -53,9 +54,20 @@ function follow_events(): () => void {
   on<Job[]>("jobs", (jobs) => live_jobs.set(jobs));
   on<Cluster>("cluster", (cluster) => live_cluster.set(cluster));
   on<Slow>("slow", (slow) => live_slow.set([slow, ...live_slow.get()].slice(0, SLOW_MAX)));
-  source.onopen = () => connected.set(true);
-  source.onerror = () => connected.set(false);
-  return () => source.close();
+  // The server ends a stream now and then, and the browser comes again: that is no break.
+  let patience = 0;
+  source.onopen = () => {
+    window.clearTimeout(patience);
+    patience = 0;
+    connected.set(true);
+  };
+  source.onerror = () => {
+    if (patience === 0) patience = window.setTimeout(() => connected.set(false), BREAK_NOTED_MS);
+  };
+  return () => {
+    window.clearTimeout(patience);
+    source.close();
+  };
 }
 
 function scrape(): () => void {
