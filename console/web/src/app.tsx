@@ -1,7 +1,7 @@
 // The frame around the pages, and which page is shown where.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { post, session } from "./api/client";
+import { may, post, session } from "./api/client";
 import { has, provided } from "./api/provided";
 import { Audit } from "./pages/audit";
 import { ConfigPage } from "./pages/config";
@@ -47,7 +47,7 @@ const GROUPS: { title?: Key; entries: Entry[] }[] = [
   ] },
   { title: "nav.group.control", entries: [
     { page: "config", label: "nav.config", icon: "config", there: () => has("/config"), draw: () => <ConfigPage /> },
-    { page: "audit", label: "nav.audit", icon: "audit", there: () => has("/audit"), draw: () => <Audit /> },
+    { page: "audit", label: "nav.audit", icon: "audit", there: () => has("/audit") && may("audit"), draw: () => <Audit /> },
     { page: "users", label: "nav.users", icon: "users", there: () => has("/users"), draw: () => <Users /> },
   ] },
 ];

@@ -10,6 +10,7 @@ import { Badge, Button, Card, Empty, Field, Input, Loading, Notice, Problem } fr
 import { ChangeDrawer, Drawer, type Change } from "../ui/drawer";
 import { Grid, type Column } from "../ui/grid";
 import { Page } from "../ui/page";
+import { toast } from "../ui/toasts";
 import { useWork } from "../state/work";
 
 const PASSWORD_MIN = 12;
@@ -18,10 +19,11 @@ const DAYS = ["30", "90", "365"] as const;
 export function Users(): JSX.Element {
   const users = useResource<Listing<User>>(may("access") || may("audit") ? "/users" : null, 0);
   const tokens = useResource<Listing<Token>>(has("/tokens") ? "/tokens" : null, 0);
-  const [adding, set_adding] = useState<"user" | "token">();
+  const [adding, set_adding] = useState<"user" | "token" | "password">();
   const [change, set_change] = useState<Change>();
   const blocked = may("access") ? undefined : t("may.access");
   const add = <Button kind="primary" icon="plus" label={t("users.add")} blocked={blocked} onClick={() => set_adding("user")} />;
+  const own_password = has("/session:password") && session.get()?.via === "password";
   const columns: Column<User>[] = [
     { key: "name", label: t("user"), cell: (one) => <b>{one.name}</b>, by: (one) => one.name },
     { key: "role", label: t("table.role"), cell: (one) => known("user_role", one.role), by: (one) => one.role },
@@ -30,7 +32,7 @@ export function Users(): JSX.Element {
     { key: "do", label: "", shrink: true, cell: (one) => <UserVerbs user={one} blocked={blocked} ask={set_change} /> },
   ];
   return (
-    <Page title={t("nav.users")} lead={t("users.lead")} actions={add} commands={{ cli: "shardline user list", http: { method: "GET", path: "/users" } }}>
+    <Page title={t("nav.users")} lead={t("users.lead")} actions={<>{own_password ? <Button icon="key" label={t("password.own")} onClick={() => set_adding("password")} /> : null}{add}</>} commands={{ cli: "shardline user list", http: { method: "GET", path: "/users" } }}>
       {users.error && !users.data ? <Problem error={users.error} /> : null}
       {users.data ? (
         <Card title={t("nav.users")}><Grid caption={t("nav.users")} columns={columns} rows={users.data.items} id={(one) => one.name} sorted={{ key: "name", down: false }}
@@ -39,6 +41,7 @@ export function Users(): JSX.Element {
       {tokens.data ? <Tokens tokens={tokens.data.items} ask={set_change} add={() => set_adding("token")} /> : null}
       {adding === "user" ? <AddUser close={() => { set_adding(undefined); users.refresh(); }} /> : null}
       {adding === "token" ? <AddToken close={() => { set_adding(undefined); tokens.refresh(); }} /> : null}
+      {adding === "password" ? <OwnPassword close={() => set_adding(undefined)} /> : null}
       {change ? <ChangeDrawer change={change} close={() => { set_change(undefined); users.refresh(); tokens.refresh(); }} /> : null}
     </Page>
   );
@@ -85,6 +88,26 @@ function AddUser({ close }: { close: () => void }): JSX.Element {
         </select>
       </Field>
       <Field id="user-password" label={t("login.password")} note={t("users.password.note", { n: PASSWORD_MIN })}><Input id="user-password" type="password" value={password} onInput={set_password} autocomplete="new-password" noted /></Field>
+      {error ? <Problem error={error} /> : null}
+    </Drawer>
+  );
+}
+
+function OwnPassword({ close }: { close: () => void }): JSX.Element {
+  const [old, set_old] = useState("");
+  const [fresh, set_fresh] = useState("");
+  const { busy, error, run } = useWork();
+  const change = (): Promise<void> => run(async () => {
+    await post("/session:password", { old, new: fresh });
+    toast("ok", t("password.done"));
+    close();
+  });
+  const blocked = fresh.length < PASSWORD_MIN ? t("users.password.short", { n: PASSWORD_MIN }) : undefined;
+  const foot = <><Button label={t("action.back")} onClick={close} /><Button kind="primary" label={t("password.button")} busy={busy} blocked={blocked} onClick={() => void change()} /></>;
+  return (
+    <Drawer title={t("password.own")} close={close} foot={foot}>
+      <Field id="password-old" label={t("password.old")}><Input id="password-old" type="password" value={old} onInput={set_old} autocomplete="current-password" /></Field>
+      <Field id="password-new" label={t("password.new")} note={t("users.password.note", { n: PASSWORD_MIN })}><Input id="password-new" type="password" value={fresh} onInput={set_fresh} autocomplete="new-password" noted /></Field>
       {error ? <Problem error={error} /> : null}
     </Drawer>
   );
