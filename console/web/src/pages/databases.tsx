@@ -4,7 +4,7 @@ import type { Database, Listing, Table, TablePart } from "../api/types";
 import { useResource } from "../state/resource";
 import { link } from "../state/route";
 import { bytes, known, number, t } from "../text";
-import { Badge, Card, Empty, Figure, Loading, Meter, Notice, Problem, type Tone } from "../ui/basics";
+import { Badge, Card, Empty, Figure, Loading, LoadingLines, Meter, Notice, Problem, type Tone } from "../ui/basics";
 import { Grid, type Column } from "../ui/grid";
 import { Page } from "../ui/page";
 
@@ -69,12 +69,12 @@ function Tables({ database }: { database: Database }): JSX.Element {
   ];
   const note = `${t("databases.home", { shard: database.home })} · ${database.collation}`;
   return (
-    <Card title={database.name} note={note} tools={<>{database.guard ? <Badge tone="info">{t("databases.guarded")}</Badge> : null}<Shards tables={found.data?.items ?? []} /></>}>
+    <Card title={database.name} note={note} tools={<Shards tables={found.data?.items ?? []} />}>
       {found.error && !found.data ? <div class="card-body"><Problem error={found.error} /></div> : null}
       {found.data ? (
         <Grid caption={t("databases.tables_of", { name: database.name })} columns={columns} rows={found.data.items} id={(one) => one.name} sorted={{ key: "name", down: false }}
           empty={<Empty icon="table" title={t("tables.none")}>{t("tables.none.hint")} <code>CREATE TABLE orders (customer_id BIGINT NOT NULL, amount INT) SHARD BY HASH (customer_id);</code></Empty>} />
-      ) : null}
+      ) : found.error ? null : <LoadingLines />}
     </Card>
   );
 }

@@ -9,7 +9,7 @@ import { useResource } from "../state/resource";
 import { link, route } from "../state/route";
 import { useStore } from "../state/store";
 import { clock, micros, millis, moment, number, t } from "../text";
-import { Badge, Button, Card, Empty, Field, Input, Loading, Meter, Problem, Segments } from "../ui/basics";
+import { Badge, Button, Card, Empty, Field, Input, LoadingLines, Meter, Problem, Segments } from "../ui/basics";
 import { Grid, type Column } from "../ui/grid";
 import { Page } from "../ui/page";
 
@@ -57,7 +57,7 @@ function Top(): JSX.Element {
     { key: "calls", label: t("sql.calls"), end: true, cell: (one) => number(one.calls) },
     { key: "p50", label: "p50", end: true, cell: (one) => micros(one.p50_us) },
     { key: "p99", label: "p99", end: true, cell: (one) => micros(one.p99_us) },
-    { key: "shards", label: t("sql.shards"), end: true, cell: (one) => (one.shards_touched > 1.05 ? <Badge tone="warn" icon="topology">{number(one.shards_touched, 1)}</Badge> : number(one.shards_touched, 1)) },
+    { key: "shards", label: t("sql.shards"), end: true, cell: (one) => (one.shards_touched > 1.05 ? <Badge tone="warn" icon="topology">{number(one.shards_touched, 1)}</Badge> : one.shards_touched === 0 ? <span class="muted">–</span> : number(one.shards_touched, 1)) },
     { key: "errors", label: t("figure.errors"), end: true, cell: (one) => (one.errors > 0 ? <Badge tone="bad">{number(one.errors)}</Badge> : <span class="muted">0</span>) },
   ];
   const tools = (
@@ -70,7 +70,7 @@ function Top(): JSX.Element {
   return (
     <Card title={t("sql.top")} note={found.data ? t("sql.since", { time: moment(found.data.since_unix_s) }) : undefined} tools={tools}>
       {found.error && !found.data ? <div class="card-body"><Problem error={found.error} /></div> : null}
-      {!found.data ? found.error ? null : <Loading /> : (
+      {!found.data ? found.error ? null : <LoadingLines /> : (
         <Grid caption={t("sql.top")} columns={columns} rows={rows} id={(one) => one.id}
           empty={<Empty icon="sql" title={t("sql.none")}>{t("sql.none.hint")} <code>shardline sql bank -e "SELECT COUNT(*) FROM account"</code></Empty>} />
       )}
@@ -99,7 +99,7 @@ function SlowList(): JSX.Element {
   return (
     <Card title={t("sql.slow")} note={t("sql.slow.note")} tools={<Badge tone="ok" icon="play">{t("state.live")}</Badge>}>
       {found.error && !found.data ? <div class="card-body"><Problem error={found.error} /></div> : null}
-      {!found.data ? found.error ? null : <Loading /> : (
+      {!found.data ? found.error ? null : <LoadingLines /> : (
         <Grid caption={t("sql.slow")} columns={columns} rows={rows} id={key_of} sorted={{ key: "at", down: true }}
           empty={<Empty icon="check" title={t("sql.slow.none")}>{t("sql.slow.none.hint")} <code>SELECT SLEEP(2);</code></Empty>} />
       )}

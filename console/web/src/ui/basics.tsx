@@ -90,10 +90,15 @@ export function Empty({ icon, title, children, action }: EmptyProps): JSX.Elemen
 }
 
 export function Loading(): JSX.Element {
+  return <div class="card"><LoadingLines /></div>;
+}
+
+/** The same inside of a card. */
+export function LoadingLines(): JSX.Element {
   return (
-    <div class="card"><div class="card-body stack" role="status" aria-label={t("state.loading")}>
+    <div class="card-body stack" role="status" aria-label={t("state.loading")}>
       <div /><div class="loading-line" /><div class="loading-line" /><div class="loading-line" />
-    </div></div>
+    </div>
   );
 }
 
