@@ -290,6 +290,16 @@ impl SqlError {
         Self::refused(&refusal)
     }
 
+    /// A row that no shard may have.
+    pub fn no_owner(table: &str) -> Self {
+        Self::refused(&Refusal {
+            code: 1526,
+            reason: format!("Table '{table}' has no shard for the key of a row"),
+            hint: "add a range or a list of values (or DEFAULT) for it to the table's placement"
+                .into(),
+        })
+    }
+
     /// A table that is not in the catalog.
     pub fn no_such_table(database: &str, table: &str) -> Self {
         Self::new(

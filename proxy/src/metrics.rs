@@ -64,7 +64,7 @@ impl Metrics {
             Plan::Single(_) => self.single.increment(1),
             Plan::Scatter(_) => self.scatter.increment(1),
             Plan::Compute(_) => self.compute.increment(1),
-            Plan::Write(_) => self.write.increment(1),
+            Plan::Write(_) | Plan::Rehearse(_) => self.write.increment(1),
             Plan::Ddl(_) => self.ddl.increment(1),
             Plan::Session(_) => self.session.increment(1),
             Plan::Refuse(_) => self.refused.increment(1),

@@ -2,8 +2,9 @@
 //! line that says what is done, then indented lines with the parts.
 
 use crate::plan::{
-    Affected, ColumnRef, Compute, Ddl, InsertId, Merge, MergeFunction, OrderKey, Plan, Refusal,
-    Scatter, ShardSql, ShardStatement, Single, SortColumn, TableName, Target, Traits, Whole, Write,
+    Affected, ColumnRef, Compute, Ddl, Fetch, InsertId, Merge, MergeFunction, OrderKey, Plan,
+    Refusal, Rehearsal, Scatter, ShardSql, ShardStatement, Single, SortColumn, TableName, Target,
+    Traits, Whole, Write,
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -14,6 +15,7 @@ impl Display for Plan {
             Self::Scatter(scatter) => scatter.fmt(f),
             Self::Compute(compute) => compute.fmt(f),
             Self::Write(write) => write.fmt(f),
+            Self::Rehearse(rehearsal) => rehearsal.fmt(f),
             Self::Ddl(ddl) => ddl.fmt(f),
             Self::Session(statement) => write!(f, "session: {statement:?}"),
             Self::Refuse(refusal) => refusal.fmt(f),
@@ -66,12 +68,38 @@ impl Display for Compute {
                 Whole::On(shard) => write!(f, " unless that is {shard}")?,
                 Whole::Everywhere => write!(f, " when in a transaction")?,
             }
-            for part in &fetch.parts {
-                write!(f, "\n    {}: {}", part.shard, one_line(&part.sql))?;
-            }
+            fill(f, fetch)?;
         }
         Ok(())
     }
+}
+
+impl Display for Rehearsal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "rehearse on the server of any shard: {}", self.reason)?;
+        traits(f, self.compute.statement.traits)?;
+        if let ShardSql::Edited { sql, .. } = &self.compute.statement.sql {
+            write!(f, "\n  sql: {}", one_line(sql))?;
+        }
+        for fetch in &self.compute.fetches {
+            let TableName { database, table } = &fetch.table;
+            write!(f, "\n  fill {database}.{table}")?;
+            fill(f, fetch)?;
+        }
+        for outcome in &self.outcomes {
+            let TableName { database, table } = &outcome.table;
+            let to: Vec<String> = outcome.shards.iter().map(ToString::to_string).collect();
+            write!(f, "\n  then write {database}.{table} on {}", to.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn fill(f: &mut Formatter<'_>, fetch: &Fetch) -> fmt::Result {
+    for part in &fetch.parts {
+        write!(f, "\n    {}: {}", part.shard, one_line(&part.sql))?;
+    }
+    Ok(())
 }
 
 impl Display for Write {

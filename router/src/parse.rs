@@ -160,7 +160,8 @@ impl JoinLists {
     fn joins(&mut self, pieces: &Pieces<'_>, index: usize) -> bool {
         match pieces.kind(index) {
             Some(TokenKind::LeftParen) => {
-                let joined = index > 0 && pieces.is_word(index - 1, "JOIN");
+                let query = pieces.is_any_word(index + 1, &["SELECT", "WITH", "VALUES", "TABLE"]);
+                let joined = index > 0 && pieces.is_word(index - 1, "JOIN") && !query;
                 self.open.push(joined);
             }
             Some(TokenKind::RightParen) => {

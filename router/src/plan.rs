@@ -2,6 +2,10 @@
 //! together. The text form (`Display`) is what `EXPLAIN SHARDING` and the golden
 //! tests print.
 
+mod rehearsal;
+
+pub use rehearsal::{FilledIds, KeyColumn, Outcome, Rehearsal};
+
 use shardline_model::id::{ShardId, TableId};
 use std::ops::Range;
 
@@ -16,6 +20,8 @@ pub enum Plan {
     Compute(Box<Compute>),
     /// A write on several shards.
     Write(Write),
+    /// A write that is done on copies of its rows, and then on the shards.
+    Rehearse(Box<Rehearsal>),
     /// A schema change on all shards.
     Ddl(Ddl),
     /// Handled by the session.
@@ -133,6 +139,8 @@ pub struct Fetch {
     pub complete: bool,
     /// The query for each shard.
     pub parts: Vec<ShardStatement>,
+    /// A write changes the table, so that its rows are locked.
+    pub locked: bool,
 }
 
 /// Which shards have all rows of a table.

@@ -7,6 +7,7 @@ pub(crate) mod functions;
 pub(crate) mod holds;
 pub(crate) mod insert;
 pub(crate) mod modify;
+pub(crate) mod rehearse;
 pub(crate) mod scatter;
 pub(crate) mod select;
 pub(crate) mod shape;

@@ -10,12 +10,14 @@ use crate::{
         Traits, Write,
     },
     planner::{
-        self, compute::ComputeForm, functions::SessionCall, holds::Holds, insert::InsertForm,
-        modify::ModifyForm, scatter::build, select::ReadForm, strangers::Strangers,
+        self, Context, compute::ComputeForm, functions::SessionCall, holds::Holds,
+        insert::InsertForm, modify::ModifyForm, rehearse::RehearsalForm, scatter::build,
+        select::ReadForm, strangers::Strangers,
     },
     route::{Destination, Values},
     splice::{Edit, Splicer},
     touch::{self, Touches, Touching},
+    view::SessionView,
 };
 use shardline_model::{
     catalog::Catalog,
@@ -105,6 +107,8 @@ pub(crate) enum Form {
     Read(ReadForm),
     Insert(InsertForm),
     Modify(ModifyForm),
+    /// Its rows are brought to one server, whatever its values.
+    Rehearse(Box<RehearsalForm>),
     /// A plan that is the same for every execution.
     Whole(Plan, Touching),
 }
@@ -132,6 +136,7 @@ impl Template {
             Form::Read(read) => read.traits,
             Form::Insert(insert) => insert.traits,
             Form::Modify(modify) => modify.traits,
+            Form::Rehearse(rehearsal) => rehearsal.traits,
             Form::Whole(..) => Traits::default(),
         };
         let (parameter_count, mode) = (pieces.parameters, pieces.mode);
@@ -147,6 +152,7 @@ impl Template {
             Plan::Scatter(scatter) => scatter.traits,
             Plan::Compute(compute) => compute.statement.traits,
             Plan::Write(_) => Traits { writes: true, ..Traits::default() },
+            Plan::Rehearse(rehearsal) => rehearsal.compute.statement.traits,
             Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Traits::default(),
         };
         let mode = SqlMode::default();
@@ -207,6 +213,7 @@ impl Template {
             Form::Read(read) => &read.touching,
             Form::Insert(insert) => &insert.touching,
             Form::Modify(modify) => &modify.touching,
+            Form::Rehearse(rehearsal) => &rehearsal.touching,
             Form::Whole(_, touching) => touching,
         }
     }
@@ -217,7 +224,11 @@ impl Template {
         let values = self.values(input);
         self.touching().touches(&values, input.catalog, || match &self.form {
             Form::Insert(form) => Some(touch::insert::of_form(form, input, &values)),
-            Form::Fixed(_) | Form::Read(_) | Form::Modify(_) | Form::Whole(..) => None,
+            Form::Fixed(_)
+            | Form::Read(_)
+            | Form::Modify(_)
+            | Form::Rehearse(_)
+            | Form::Whole(..) => None,
         })
     }
 
@@ -239,8 +250,33 @@ impl Template {
             Form::Fixed(fixed) => editor.plan_single(fixed.target, fixed.traits, fixed.insert_id),
             Form::Read(form) => self.bind_read(form, input, values, &editor),
             Form::Modify(form) => self.bind_modify(form, input, values, &editor),
-            Form::Insert(form) => planner::insert::bind::bind(form, input, &values, &editor),
+            Form::Insert(form) => self.bind_insert(form, input, &values, &editor),
+            Form::Rehearse(form) => form.bind(&values, input.catalog, &editor, true),
         }
+    }
+
+    fn bind_insert(
+        &self,
+        form: &InsertForm,
+        input: &BindInput<'_>,
+        values: &Values<'_>,
+        editor: &Editor<'_>,
+    ) -> Result<Plan, BindError> {
+        let refusal = match planner::insert::bind::bind(form, input, values, editor) {
+            Err(BindError::Refused(refusal)) if refusal.is_of_shards() => refusal,
+            bound => return bound,
+        };
+        let refused = |refusal: Refusal| BindError::Refused(refusal);
+        let pieces = editor.pieces().map_err(refused)?;
+        let view = SessionView {
+            database: form.database.as_deref(),
+            sql_mode: self.mode,
+            allow_explicit_ids: !form.ids_only_generated,
+        };
+        let context = Context { pieces: &pieces, view: &view, catalog: input.catalog };
+        let (table, ids) = (&form.table, form.ids_only_generated);
+        let otherwise = planner::insert::rehearsed(&context, table, form.traits, ids, &refusal);
+        otherwise.map_err(refused)?.bind(values, input.catalog, editor, true)
     }
 
     fn bind_read(
@@ -328,8 +364,15 @@ impl Template {
         values: Values<'_>,
         editor: &Editor<'_>,
     ) -> Result<Plan, BindError> {
+        let otherwise = |refusal: Refusal, wide: bool| match form.otherwise.as_deref() {
+            Some(Ok(rehearsal)) => rehearsal.bind(&values, input.catalog, editor, wide),
+            Some(Err(refusal)) => Err(BindError::Refused(refusal.clone())),
+            None => Err(BindError::Refused(refusal)),
+        };
         for assignment in &form.key_assignments {
-            assignment.check(&values).map_err(BindError::Refused)?;
+            if let Err(refusal) = assignment.check(&values) {
+                return otherwise(refusal, true);
+            }
         }
         let (shards, affected) = if form.copies {
             (planner::modify::all_shards(input.catalog), Affected::Copies)
@@ -348,14 +391,15 @@ impl Template {
         if let [shard] = shards.as_slice() {
             return editor.plan_single(Target::Shard(*shard), form.traits, form.insert_id);
         }
-        if !form.copies {
-            form.several.clone().map_err(BindError::Refused)?;
+        if let (false, Err(refusal)) = (form.copies, &form.several) {
+            return otherwise(refusal.clone(), false);
         }
         if shards.is_empty() {
-            return Err(BindError::Refused(Refusal::not_supported(
+            let refusal = Refusal::not_supported(
                 "the statement's tables are on different shards",
                 "change one table at a time, by values read before",
-            )));
+            );
+            return otherwise(refusal, false);
         }
         let pieces = editor.pieces().map_err(BindError::Refused)?;
         let splicer = editor.splicer(&pieces, Vec::new(), true);

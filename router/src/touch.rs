@@ -78,6 +78,12 @@ pub struct TouchedKey {
 }
 
 impl Touches {
+    /// The same for any rows of its spaces.
+    pub fn unpinned(mut self) -> Self {
+        self.rows.iter_mut().for_each(|rows| rows.keys = Keys::Unpinned);
+        self
+    }
+
     fn add(&mut self, space: Space, keys: Keys) {
         match self.rows.iter_mut().find(|rows| rows.space == space) {
             None => self.rows.push(TouchedRows { space, keys }),

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("keys", include_str!("cases/keys.sql")),
     ("numbers", include_str!("cases/numbers.sql")),
     ("write", include_str!("cases/write.sql")),
+    ("across", include_str!("cases/across.sql")),
     ("session", include_str!("cases/session.sql")),
     ("compute", include_str!("cases/compute.sql")),
     ("errors", include_str!("cases/errors.sql")),

@@ -1,7 +1,7 @@
-//! Random writes that succeed or fail as a whole on every shard: a write on several shards
-//! that fails on one of them is not atomic yet, so values here always fit.
+//! Random writes of one table, with values that mostly fit.
 
 use crate::{
+    across,
     answer::Statement,
     expression::{Maker, Piece, Source},
     random::Random,
@@ -49,11 +49,25 @@ impl Changes {
     /// A write on one of the tables.
     pub(crate) fn change(&mut self, random: &mut Random, tables: &[Table]) -> Statement {
         let table = &tables[random.below(tables.len())];
-        match random.below(12) {
-            0..=3 => self.insert(random, table),
-            4..=6 => self.insert_again(random, table),
-            7..=9 => update(random, table, false),
-            _ => delete(random, table, false),
+        match random.below(44) {
+            30.. => across::change(random, tables, &mut self.next),
+            0..=8 => self.insert(random, table),
+            9..=15 => self.insert_again(random, table),
+            16..=17 => self.misfit(random, table),
+            18..=24 => update(random, table, false),
+            25..=28 => delete(random, table, false),
+            _ if random.percent(10) => Statement::text(format!("TRUNCATE TABLE {}", table.name)),
+            _ => delete(random, table, true),
+        }
+    }
+
+    /// A write on one of the tables that a transaction may undo.
+    pub(crate) fn undoable(&mut self, random: &mut Random, tables: &[Table]) -> Statement {
+        loop {
+            let statement = self.change(random, tables);
+            if !statement.sql.starts_with(b"TRUNCATE") {
+                return statement;
+            }
         }
     }
 
@@ -161,9 +175,7 @@ impl Changes {
         let form = random.below(4);
         let word = ["INSERT INTO", "REPLACE INTO", "INSERT IGNORE INTO", "INSERT INTO"][form];
         text.piece.push(&format!("{word} {} VALUES ", table.name));
-        // A plain INSERT that fails must not have done its part on other shards.
-        let rows = if form == 0 { 1 } else { random.between(1, 6) };
-        for number in 0..rows {
+        for number in 0..random.between(1, 6) {
             if number > 0 {
                 text.piece.push(", ");
             }
@@ -180,6 +192,35 @@ impl Changes {
                 text.piece.push(&format!("{} = ", column.name));
                 text.literal(&column.kind.value(random));
             }
+        }
+        text.statement()
+    }
+
+    /// INSERT of which one value does not fit its column: what becomes of it is up to the mode.
+    fn misfit(&mut self, random: &mut Random, table: &Table) -> Statement {
+        let mut text = Text { piece: Piece::default(), prepared: false };
+        let word = random.of(&["INSERT INTO", "REPLACE INTO", "INSERT IGNORE INTO"]);
+        text.piece.push(&format!("{word} {} VALUES ", table.name));
+        let rows = random.below(4) + 1;
+        let wrong = random.below(rows);
+        let column = 2 + random.below(table.columns.len() - 2);
+        for number in 0..rows {
+            if number > 0 {
+                text.piece.push(", ");
+            }
+            let mut row = table.row(random, self.take());
+            if number == wrong {
+                row[column] = Lit::raw(random.of(&[
+                    "NULL",
+                    "'a text that is far longer than any column of these tables may hold'",
+                    "99999999999999999999",
+                    "'x'",
+                    "-1",
+                    "'2024-02-31'",
+                    "1.005",
+                ]));
+            }
+            push_row(&mut text, &row);
         }
         text.statement()
     }
@@ -246,9 +287,17 @@ fn update(random: &mut Random, table: &Table, prepared: bool) -> Statement {
     text.statement()
 }
 
-fn delete(random: &mut Random, table: &Table, prepared: bool) -> Statement {
-    let prepared = prepared || random.percent(40);
+/// `keyed`: of one key, in an order, with a limit.
+fn delete(random: &mut Random, table: &Table, keyed: bool) -> Statement {
+    let prepared = random.percent(40);
     let mut text = Text { piece: Piece::default(), prepared };
+    if keyed {
+        let key = table.columns[0].kind.value(random);
+        text.piece.push(&format!("DELETE FROM {} WHERE k = ", table.name));
+        text.literal(&key);
+        text.piece.push(" ORDER BY n DESC LIMIT 2");
+        return text.statement();
+    }
     text.piece.push(&format!("DELETE FROM {}", table.name));
     text.piece.add(condition(random, table, prepared));
     let part = random.below(4);

@@ -1,6 +1,7 @@
 //! The same SQL on one server and through Shardline: equal rows, columns, counts, errors.
 //!
-//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` sets its length,
+//! `SHARDLINE_SEED` repeats a run, `SHARDLINE_STATEMENTS` sets its length, `SHARDLINE_COMPARE` after how
+//! many writes all tables are compared,
 //! `SHARDLINE_DUMP` names a file for the SQL of the tables.
 
 mod random;
@@ -12,6 +13,7 @@ mod pair;
 
 mod table;
 
+mod across;
 mod change;
 mod expression;
 mod query;
@@ -29,7 +31,7 @@ const STATEMENTS: usize = 1_000;
 /// Rows of each table.
 const ROWS: i64 = 60;
 
-fn number(variable: &str, default: u64) -> u64 {
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 

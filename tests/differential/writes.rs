@@ -19,8 +19,10 @@ const SESSIONS: &[&[&str]] = &[
     &["SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci"],
 ];
 
-/// Statements between two comparisons of all tables.
+/// Statements of one session.
 const ROUND: usize = 60;
+/// Statements between two comparisons of all tables, unless `SHARDLINE_COMPARE` says otherwise.
+const COMPARE: u64 = 20;
 
 /// Runs `count` writes.
 pub(crate) async fn run(bench: &Bench, seed: u64, count: usize, tables: &[Table]) -> Result<Seen> {
@@ -28,6 +30,7 @@ pub(crate) async fn run(bench: &Bench, seed: u64, count: usize, tables: &[Table]
     let mut changes = Changes::new(1_000);
     let mut done = 0;
     let mut number = 0;
+    let every = usize::try_from(crate::number("SHARDLINE_COMPARE", COMPARE))?.max(1);
     while done < count {
         let mut random = Random::part(seed, 2_000_000 + number);
         let mut pair = bench.pair().await?;
@@ -44,11 +47,9 @@ pub(crate) async fn run(bench: &Bench, seed: u64, count: usize, tables: &[Table]
                 pair.check(&label, &statement).await?;
             }
             done += 1;
-        }
-        for table in tables {
-            let text = format!("SELECT * FROM {} ORDER BY k, n", table.name);
-            let all = Statement { ordered: true, strict: false, ..Statement::text(text) };
-            pair.check(&format!("tables after write {done}"), &all).await?;
+            if done.is_multiple_of(every) || done == count {
+                compare(&mut pair, done, tables).await?;
+            }
         }
         seen.add(pair.close().await?);
         number += 1;
@@ -56,7 +57,16 @@ pub(crate) async fn run(bench: &Bench, seed: u64, count: usize, tables: &[Table]
     Ok(seen)
 }
 
-/// Writes of one key in a transaction that ends in one of two ways.
+async fn compare(pair: &mut Pair, done: usize, tables: &[Table]) -> Result<()> {
+    for table in tables {
+        let text = format!("SELECT * FROM {} ORDER BY k, n", table.name);
+        let all = Statement { ordered: true, strict: false, ..Statement::text(text) };
+        pair.check(&format!("tables after write {done}"), &all).await?;
+    }
+    Ok(())
+}
+
+/// Writes in a transaction that ends in one of two ways: of one key, or of any.
 async fn transaction(
     pair: &mut Pair,
     label: &str,
@@ -67,10 +77,20 @@ async fn transaction(
     let sharded: Vec<&Table> = tables.iter().filter(|t| t.place == Place::Sharded).collect();
     let table = sharded[random.below(sharded.len())];
     pair.set(random.of(&["BEGIN", "START TRANSACTION", "SET autocommit = 0"])).await?;
-    for statement in changes.on_key(random, table) {
+    let statements = match random.percent(40) {
+        true => changes.on_key(random, table),
+        false => (0..random.between(1, 4)).map(|_| changes.undoable(random, tables)).collect(),
+    };
+    let mut marked = false;
+    for statement in statements {
         pair.check(label, &statement).await?;
-        if random.percent(20) {
-            pair.set("SAVEPOINT here").await?;
+        match random.below(10) {
+            0 | 1 => {
+                pair.set("SAVEPOINT here").await?;
+                marked = true;
+            }
+            2 if marked => pair.set("ROLLBACK TO here").await?,
+            _ => {}
         }
     }
     pair.set(random.of(&["COMMIT", "ROLLBACK"])).await?;

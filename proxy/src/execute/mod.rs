@@ -5,6 +5,7 @@ pub(crate) mod checked;
 pub(crate) mod committed;
 mod compute;
 pub(crate) mod outgoing;
+mod rehearse;
 pub(crate) mod relay;
 pub(crate) mod scatter;
 pub(crate) mod single;

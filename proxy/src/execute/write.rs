@@ -13,12 +13,24 @@ use crate::{
 };
 use bytes::Bytes;
 use shardline_model::catalog::Catalog;
+use shardline_model::id::ShardId;
 use shardline_router::plan::{Affected, InsertId, Write};
 use shardline_wire::{OkPacket, Status, command::Command};
 use std::sync::Arc;
 
 /// What a statement inside a transaction is undone to when one of its parts fails.
-const SAVEPOINT: &str = "_shardline_statement";
+pub(super) const SAVEPOINT: &str = "_shardline_statement";
+
+/// How the parts of a write stand to its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// By the end of the transaction, which is the statement's own.
+    ByRollback,
+    /// By a savepoint that is set before each part.
+    BySavepoint,
+    /// By the savepoint that was set on those shards before.
+    ByLastSavepoint,
+}
 
 /// A part that was sent.
 struct Running<'a> {
@@ -47,7 +59,8 @@ impl Session {
         if own {
             self.transaction.begin_statement();
         }
-        let written = self.write_parts(plan, own).await;
+        let undone = if own { Undone::ByRollback } else { Undone::BySavepoint };
+        let written = self.write_parts(plan, |_| undone, true).await;
         drop(catalog);
         if own {
             let verb = if written.is_ok() { Verb::Commit } else { Verb::Rollback };
@@ -62,9 +75,14 @@ impl Session {
         self.answer_write(plan, &done, position)
     }
 
-    /// Runs the parts. When one fails, what the others did is undone; `own`: by the end of
-    /// the statement's own transaction.
-    async fn write_parts(&mut self, plan: &Write, own: bool) -> Result<Vec<OkPacket>, Failure> {
+    /// Runs the parts; their answers are in the order of the shards. When one fails, what the
+    /// others did is undone.
+    pub(super) async fn write_parts(
+        &mut self,
+        plan: &Write,
+        undone: impl Fn(ShardId) -> Undone,
+        warns: bool,
+    ) -> Result<Vec<OkPacket>, Failure> {
         let mut parts: Vec<_> = plan.parts.iter().collect();
         // Every statement takes its connections in the same order, so that two of them
         // cannot wait for each other's.
@@ -81,7 +99,7 @@ impl Session {
         }
         let (mut running, mut answered) = (Vec::new(), Vec::new());
         for (part, mut connection) in parts.iter().zip(connections) {
-            match self.send_write(&mut connection, &part.sql, own).await {
+            match self.send_write(&mut connection, &part.sql, undone(part.shard)).await {
                 Ok(entry) => running.push(Running { sql: &part.sql, connection, entry }),
                 Err(failure) => {
                     answered.push(Answered { sql: &part.sql, connection, answer: Err(failure) });
@@ -100,6 +118,7 @@ impl Session {
                 },
             };
             if let Ok(ok) = &answer
+                && warns
                 && ok.warnings > 0
                 // The copies of a broadcast table all warn of the same.
                 && (!noted || plan.affected == Affected::Sum)
@@ -109,17 +128,17 @@ impl Session {
             }
             answered.push(Answered { sql, connection, answer });
         }
-        self.settle_parts(plan, answered, own).await
+        self.settle_parts(plan, answered, undone).await
     }
 
     async fn send_write(
         &mut self,
         connection: &mut PooledConnection,
         sql: &[u8],
-        own: bool,
+        undone: Undone,
     ) -> Result<Entry, BackendFailure> {
         let mut entry = self.queue_entry(connection, Access::WRITE).await?;
-        if !own {
+        if undone == Undone::BySavepoint {
             self.queue_before(connection, &mut entry, &savepoint_sql(SAVEPOINT));
         }
         connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
@@ -133,7 +152,7 @@ impl Session {
         &mut self,
         plan: &Write,
         mut answered: Vec<Answered<'_>>,
-        own: bool,
+        undone: impl Fn(ShardId) -> Undone,
     ) -> Result<Vec<OkPacket>, Failure> {
         answered.sort_by_key(|part| match part.answer {
             Ok(_) => 0,
@@ -145,7 +164,7 @@ impl Session {
         for Answered { sql, mut connection, answer } in answered {
             let shard = connection.shard();
             let left = match answer {
-                Ok(_) if failed && !own => {
+                Ok(_) if failed && undone(shard) != Undone::ByRollback => {
                     match connection.query_ok(&rollback_to_sql(SAVEPOINT)).await {
                         Ok(_) => self.leave(connection, Access::READ, false).await,
                         Err(error) => {

@@ -25,7 +25,7 @@ impl Session {
         let strict = self.settings.read_consistency == ReadConsistency::Strict;
         match planned.plan.as_ref().map(|noted| &noted.plan) {
             Ok(Plan::Single(single)) => single.traits.writes || strict,
-            Ok(Plan::Write(_)) => true,
+            Ok(Plan::Write(_) | Plan::Rehearse(_)) => true,
             Err(unplanned) => unplanned.may_write(),
             Ok(
                 Plan::Scatter(_)

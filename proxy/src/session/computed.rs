@@ -1,4 +1,4 @@
-//! Reads whose rows are brought to one server.
+//! Statements whose rows are brought to one server.
 
 use super::{
     Session,
@@ -11,7 +11,7 @@ use crate::{
     error::SqlError,
 };
 use shardline_model::{catalog::Catalog, id::ShardId};
-use shardline_router::plan::Compute;
+use shardline_router::plan::{Compute, Rehearsal};
 use std::sync::Arc;
 
 /// With it FOUND_ROWS() says how many rows there are without LIMIT.
@@ -68,5 +68,21 @@ impl Session {
         let anywhere = shards.first().copied().ok_or_else(SqlError::no_shards)?;
         let run = single_run(&plan.statement, plan.home.unwrap_or(anywhere), statement);
         self.run_compute(plan, run, shards).await
+    }
+
+    /// Runs a write that is done there first.
+    pub(super) async fn rehearsed(
+        &mut self,
+        plan: &Rehearsal,
+        statement: &Statement<'_>,
+        note: Option<Note>,
+        catalog: Arc<Catalog>,
+    ) -> Result<(), Failure> {
+        let shards: Vec<ShardId> =
+            catalog.shards.keys().copied().filter(|shard| !catalog.is_joining(*shard)).collect();
+        let anywhere = shards.first().copied().ok_or_else(SqlError::no_shards)?;
+        let run = single_run(&plan.compute.statement, anywhere, statement);
+        let note = note.unwrap_or_default();
+        Box::pin(self.run_rehearsal(plan, run, shards, &note, catalog)).await
     }
 }

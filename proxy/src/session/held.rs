@@ -53,6 +53,9 @@ impl Session {
             Plan::Write(write) if transactional || write.parts.len() > 1 => {
                 write.parts.iter().for_each(|part| self.enter_shard(part.shard, epoch));
             }
+            Plan::Rehearse(rehearsal) => {
+                rehearsal.shards().into_iter().for_each(|shard| self.enter_shard(shard, epoch));
+            }
             // What runs anywhere is looked at afterwards.
             Plan::Single(_)
             | Plan::Scatter(_)

@@ -68,9 +68,14 @@ impl Session {
             Some(Plan::Refuse(refusal)) => {
                 return Err(self.refusal(SqlError::refused(&refusal), sql, &catalog).await);
             }
-            Some(Plan::Single(_) | Plan::Scatter(_) | Plan::Compute(_) | Plan::Write(_)) | None => {
-                self.prepare_on_shard(sql, &catalog).await?
-            }
+            Some(
+                Plan::Single(_)
+                | Plan::Scatter(_)
+                | Plan::Compute(_)
+                | Plan::Write(_)
+                | Plan::Rehearse(_),
+            )
+            | None => self.prepare_on_shard(sql, &catalog).await?,
         };
         if statement.parameters.len() != parameters {
             let text = "the statement's parameters are not read alike here and on the servers";

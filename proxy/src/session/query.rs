@@ -69,8 +69,8 @@ pub(super) struct Planned {
 impl Planned {
     /// Whether it is a statement on rows.
     fn runs_on_shards(&self) -> bool {
-        let plan = self.plan.as_ref().map(|noted| &noted.plan);
-        matches!(plan, Ok(Plan::Single(_) | Plan::Scatter(_) | Plan::Compute(_) | Plan::Write(_)))
+        matches!(&self.plan, Ok(Noted { plan, .. })
+            if !matches!(plan, Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_)))
     }
 }
 
@@ -233,6 +233,7 @@ impl Session {
             }
             Plan::Compute(compute) => self.computed(&compute, &statement, note, catalog).await,
             Plan::Write(write) => self.write(&write, statement, note, catalog).await,
+            Plan::Rehearse(plan) => self.rehearsed(&plan, &statement, note, catalog).await,
             Plan::Ddl(ddl) => {
                 // What it commits must not wait for this statement's own catalog.
                 drop(catalog);
@@ -520,6 +521,7 @@ impl Session {
                 [part] => (Some(part.shard), false),
                 _ => (None, true),
             },
+            Plan::Rehearse(_) => (None, true),
             Plan::Single(Single { target: Target::Any, .. })
             | Plan::Scatter(_)
             | Plan::Compute(_)
@@ -533,17 +535,11 @@ impl Session {
         if !wanted && !self.transaction.is_transactional() {
             return None;
         }
-        let touches = wanted.then(|| template.touches(input));
+        let touches = wanted.then(|| match plan {
+            Plan::Rehearse(plan) if plan.wide => template.touches(input).unpinned(),
+            _ => template.touches(input),
+        });
         Some(Note { databases: databases.into(), touches, reads: false })
-    }
-
-    /// A plain read under SERIALIZABLE locks its rows, whichever they are.
-    fn note_of_locking_read(&self, catalog: &Catalog) -> Option<Note> {
-        if catalog.guards.is_empty() || !self.transaction.reads_lock(self.state.is_serializable()) {
-            return None;
-        }
-        let databases = catalog.guards.keys().map(|name| name.as_str().into()).collect();
-        Some(Note { databases, touches: None, reads: true })
     }
 
     /// Runs a statement on one shard. What is noted of it is kept for COMMIT, or checked now.

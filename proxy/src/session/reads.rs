@@ -7,7 +7,7 @@ use super::{
     failure::Failure,
     query::{Statement, single_run},
     settings::ReadConsistency,
-    written::check_of,
+    written::{Note, check_of},
 };
 use crate::{
     error::SqlError,
@@ -52,7 +52,9 @@ fn checks_of(plan: &Plan, touches: &Touches, any: Option<ShardId>) -> Vec<(Shard
         Plan::Single(Single { target: Target::Any, .. }) => any.into_iter().collect(),
         Plan::Scatter(scatter) => scatter.parts.iter().map(|part| part.shard).collect(),
         Plan::Compute(compute) => compute.shards(),
-        Plan::Write(_) | Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => Vec::new(),
+        Plan::Write(_) | Plan::Rehearse(_) | Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => {
+            Vec::new()
+        }
     };
     shards.into_iter().map(|shard| (shard, check_of(shard, touches))).collect()
 }
@@ -80,7 +82,7 @@ impl Session {
         let (one_shard, reads) = match plan {
             Plan::Single(_) => (true, reads),
             Plan::Scatter(_) | Plan::Compute(_) => (false, reads),
-            Plan::Write(_) => (false, false),
+            Plan::Write(_) | Plan::Rehearse(_) => (false, false),
             Plan::Ddl(_) | Plan::Session(_) | Plan::Refuse(_) => return Reading::Plain,
         };
         let guarded = reads && is_guarded(input.catalog, template.touched_databases());
@@ -115,6 +117,15 @@ impl Session {
                 false => Reading::Plain,
             },
         }
+    }
+
+    /// A plain read under SERIALIZABLE locks its rows, whichever they are.
+    pub(super) fn note_of_locking_read(&self, catalog: &Catalog) -> Option<Note> {
+        if catalog.guards.is_empty() || !self.transaction.reads_lock(self.state.is_serializable()) {
+            return None;
+        }
+        let databases = catalog.guards.keys().map(|name| name.as_str().into()).collect();
+        Some(Note { databases, touches: None, reads: true })
     }
 
     /// Whether its level is another than `local`. Such reads hold their catalog to the end: a
@@ -244,6 +255,7 @@ impl Session {
                 Ok(()),
                 Plan::Single(_)
                 | Plan::Write(_)
+                | Plan::Rehearse(_)
                 | Plan::Ddl(_)
                 | Plan::Session(_)
                 | Plan::Refuse(_),

@@ -173,6 +173,11 @@ impl SessionState {
         self.1 = waits;
     }
 
+    /// How long statements wait for row locks.
+    pub(crate) fn lock_waits(&self) -> LockWaits {
+        self.1
+    }
+
     /// What `innodb_lock_wait_timeout` is to be, as SQL text.
     fn lock_wait(&self) -> Cow<'_, str> {
         let set = self.variable(LOCK_WAIT_TIMEOUT).map(SqlLiteral::as_str);

@@ -7,7 +7,7 @@
 //! shard key reaches, and of them those that meet the top conditions of WHERE that speak of that
 //! reference alone. A table gets the rows that matter to any of its references.
 
-mod columns;
+pub(crate) mod columns;
 mod filter;
 mod render;
 
@@ -16,8 +16,8 @@ use crate::{
     lexer::TokenKind,
     parse::{self, Pieces, into_variables},
     plan::{
-        Compute, Fetch, FetchColumn, InsertId, Plan, Refusal, ShardStatement, Single, TableName,
-        Target, Traits, Whole,
+        Compute, Fetch, FetchColumn, InsertId, Plan, Refusal, ShardSql, ShardStatement, Single,
+        TableName, Target, Traits, Whole,
     },
     planner::{
         Context,
@@ -25,6 +25,7 @@ use crate::{
             columns::Needed,
             filter::{Filter, Finder},
         },
+        rehearse::Changed,
         scatter::ScatterForm,
         strangers,
     },
@@ -58,8 +59,12 @@ struct Brought {
     table: Arc<Table>,
     columns: Vec<FetchColumn>,
     complete: bool,
-    /// What is known of each reference to it; none when it is not known which there are.
+    /// What is known of each reference to it.
     references: Vec<Reference>,
+    /// All rows matter.
+    whole: bool,
+    /// The statement is a write.
+    lock: Option<Lock>,
     /// On which shards it may have rows of others, and which those are.
     strangers: BTreeMap<ShardId, String>,
 }
@@ -70,6 +75,15 @@ struct Reference {
     /// None for what is not sharded.
     route: Option<TableRoute>,
     filters: Vec<Filter>,
+}
+
+/// How a write locks the rows that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    /// It changes them.
+    Update,
+    /// It looks at them.
+    Share,
 }
 
 impl ComputeForm {
@@ -85,33 +99,121 @@ impl ComputeForm {
         traits: Traits,
     ) -> Result<Self, Refusal> {
         check(pieces, traits)?;
-        // An assignment in the statement may depend on every row that it looks at.
-        let filters = match traits.assigns_variables {
-            true => facts.instances.iter().map(|_| Vec::new()).collect(),
-            false => Finder::find(statement, facts, pieces),
-        };
-        let mut tables: Vec<(Arc<Table>, Vec<Reference>)> = Vec::new();
-        for (instance, filters) in (0..facts.instances.len()).zip(filters) {
-            let bound = &facts.instances[instance];
-            let Some(table) = &bound.table else {
-                return Err(Refusal::not_supported(
-                    format!("'{}.{}' is not in the catalog", bound.database, bound.name),
-                    "read it in a statement of its own",
-                ));
-            };
-            let route = bound.sharding().map(|sharding| TableRoute {
-                group: sharding.group,
-                pins: Pins::of_shard_key(facts, instance, table, sharding),
-            });
-            let reference = Reference { route, filters };
-            match tables.iter_mut().find(|(known, _)| known.id == table.id) {
-                Some((_, references)) => references.push(reference),
-                None => tables.push((table.clone(), vec![reference])),
-            }
-        }
+        let tables = references(pieces, statement, facts, traits, None)?;
         Self::of_tables(pieces, catalog, tables, traits)
     }
 
+    /// That of a write which is understood; its targets' rows come with numbers and all columns.
+    ///
+    /// # Errors
+    /// As for [`Self::of_query`].
+    pub(crate) fn of_write(
+        context: &Context<'_>,
+        statement: &Statement,
+        facts: &Facts,
+        traits: Traits,
+        targets: &[Changed],
+    ) -> Result<Self, Refusal> {
+        let pieces = context.pieces;
+        // The table that an INSERT names first is not read by that.
+        let unread = matches!(statement, Statement::Insert(_)).then_some(0);
+        let tables = references(pieces, statement, facts, traits, unread)?;
+        let mut form = Self::of_tables(pieces, context.catalog, tables, traits)?;
+        for brought in &mut form.tables {
+            let target = targets.iter().position(|one| one.table.id == brought.table.id);
+            brought.lock = Some(if target.is_some() { Lock::Update } else { Lock::Share });
+            let Some(number) = target else { continue };
+            brought.whole |= targets[number].how.needs_all();
+            brought.columns = columns::all(&brought.table)?;
+            brought.complete = true;
+        }
+        Ok(form)
+    }
+
+    /// The plan of one execution of a write.
+    pub(crate) fn bound(
+        &self,
+        values: &Values<'_>,
+        catalog: &Catalog,
+        sql: ShardSql,
+        traits: Traits,
+    ) -> Compute {
+        let statement =
+            Single { target: Target::Any, sql, traits, insert_id: InsertId::FromServer };
+        let fetches = self.tables.iter().map(|brought| brought.fetch(values, catalog, None));
+        Compute { statement, fetches: fetches.collect(), home: None }
+    }
+
+    fn of_tables(
+        pieces: &Pieces<'_>,
+        catalog: &Catalog,
+        tables: Vec<(Arc<Table>, Vec<Reference>)>,
+        traits: Traits,
+    ) -> Result<Self, Refusal> {
+        if tables.len() > TABLES_MAX {
+            return Err(Refusal::not_supported(
+                format!("more than {TABLES_MAX} tables are read in one statement"),
+                "read some of them in statements of their own",
+            ));
+        }
+        let needed = Needed::of(pieces);
+        let mut brought = Vec::with_capacity(tables.len());
+        for (table, references) in tables {
+            let strangers = match strangers::of_table(&table, "", catalog) {
+                Some(strangers) => strangers,
+                None if table.sharding().is_none() => BTreeMap::new(),
+                // Without it rows of others could be counted twice.
+                None => {
+                    return Err(Refusal::not_supported(
+                        format!("whose each row of table '{}' is cannot be told", table.name),
+                        "give the shard key a value in WHERE",
+                    ));
+                }
+            };
+            let (columns, complete) = needed.columns(&table)?;
+            let (whole, lock) = (false, None);
+            brought.push(Brought { table, columns, complete, references, whole, lock, strangers });
+        }
+        Ok(Self { tables: brought, traits })
+    }
+}
+
+/// What is known of each reference to each table of a statement that is understood.
+fn references(
+    pieces: &Pieces<'_>,
+    statement: &Statement,
+    facts: &Facts,
+    traits: Traits,
+    unread: Option<usize>,
+) -> Result<Vec<(Arc<Table>, Vec<Reference>)>, Refusal> {
+    // An assignment in the statement may depend on every row that it looks at.
+    let filters = match traits.assigns_variables {
+        true => facts.instances.iter().map(|_| Vec::new()).collect(),
+        false => Finder::find(statement, facts, pieces),
+    };
+    let mut tables: Vec<(Arc<Table>, Vec<Reference>)> = Vec::new();
+    for (instance, filters) in (0..facts.instances.len()).zip(filters) {
+        let bound = &facts.instances[instance];
+        let Some(table) = &bound.table else {
+            return Err(Refusal::not_supported(
+                format!("'{}.{}' is not in the catalog", bound.database, bound.name),
+                "read it in a statement of its own",
+            ));
+        };
+        let route = bound.sharding().map(|sharding| TableRoute {
+            group: sharding.group,
+            pins: Pins::of_shard_key(facts, instance, table, sharding),
+        });
+        let reference = (unread != Some(instance)).then_some(Reference { route, filters });
+        match tables.iter_mut().find(|(known, _)| known.id == table.id) {
+            Some((_, references)) => references.extend(reference),
+            None => tables.push((table.clone(), reference.into_iter().collect())),
+        }
+    }
+    Ok(tables)
+}
+
+impl ComputeForm {
     /// That of a query that several shards could answer but for its values.
     ///
     /// # Errors
@@ -150,39 +252,9 @@ impl ComputeForm {
             ));
         }
         let tables = tables.into_iter().map(|table| (table, Vec::new())).collect();
-        Self::of_tables(pieces, context.catalog, tables, traits)
-    }
-
-    fn of_tables(
-        pieces: &Pieces<'_>,
-        catalog: &Catalog,
-        tables: Vec<(Arc<Table>, Vec<Reference>)>,
-        traits: Traits,
-    ) -> Result<Self, Refusal> {
-        if tables.len() > TABLES_MAX {
-            return Err(Refusal::not_supported(
-                format!("more than {TABLES_MAX} tables are read in one statement"),
-                "read some of them in statements of their own",
-            ));
-        }
-        let needed = Needed::of(pieces);
-        let mut brought = Vec::with_capacity(tables.len());
-        for (table, references) in tables {
-            let strangers = match strangers::of_table(&table, "", catalog) {
-                Some(strangers) => strangers,
-                None if table.sharding().is_none() => BTreeMap::new(),
-                // Without it rows of others could be counted twice.
-                None => {
-                    return Err(Refusal::not_supported(
-                        format!("whose each row of table '{}' is cannot be told", table.name),
-                        "give the shard key a value in WHERE",
-                    ));
-                }
-            };
-            let (columns, complete) = needed.columns(&table)?;
-            brought.push(Brought { table, columns, complete, references, strangers });
-        }
-        Ok(Self { tables: brought, traits })
+        let mut form = Self::of_tables(pieces, context.catalog, tables, traits)?;
+        form.tables.iter_mut().for_each(|brought| brought.whole = true);
+        Ok(form)
     }
 }
 
@@ -234,13 +306,16 @@ pub(crate) fn bind(
 impl Brought {
     fn fetch(&self, values: &Values<'_>, catalog: &Catalog, select_limit: Option<u64>) -> Fetch {
         let Table { database, name, columns, .. } = self.table.as_ref();
-        let (shards, whole): (BTreeSet<ShardId>, Whole) = match &self.table.kind {
+        let (mut shards, whole): (BTreeSet<ShardId>, Whole) = match &self.table.kind {
             TableKind::Sharded(_) => (self.reached(values, catalog), Whole::Nowhere),
             TableKind::Single { shard } => ([*shard].into(), Whole::On(*shard)),
             TableKind::Broadcast => {
                 (catalog.shards.keys().next().copied().into_iter().collect(), Whole::Everywhere)
             }
         };
+        if !self.whole && self.references.is_empty() {
+            shards.clear();
+        }
         let mut head = b"SELECT ".to_vec();
         for (number, column) in self.columns.iter().enumerate() {
             head.extend_from_slice(if number > 0 { b"," } else { b"" });
@@ -262,6 +337,11 @@ impl Brought {
                 // The session's limit is for what the client gets.
                 sql.extend_from_slice(format!(" LIMIT {}", u64::MAX).as_bytes());
             }
+            sql.extend_from_slice(match self.lock {
+                None => b"",
+                Some(Lock::Update) => b" FOR UPDATE",
+                Some(Lock::Share) => b" LOCK IN SHARE MODE",
+            });
             ShardStatement { shard, sql }
         };
         Fetch {
@@ -271,20 +351,21 @@ impl Brought {
             columns: self.columns.clone(),
             complete: self.complete,
             parts: shards.into_iter().map(part).collect(),
+            locked: self.lock == Some(Lock::Update),
         }
     }
 
     /// The shards of the rows that matter to any reference.
     fn reached(&self, values: &Values<'_>, catalog: &Catalog) -> BTreeSet<ShardId> {
         let mut shards = BTreeSet::new();
-        for reference in &self.references {
+        for reference in self.references.iter().filter(|_| !self.whole) {
             match reference.route.as_ref().map(|route| route.reach(values, catalog)) {
                 Some(Reach::Nowhere) | None => {}
                 Some(Reach::One(shard)) => _ = shards.insert(shard),
                 Some(Reach::Many(more)) => shards.extend(more),
             }
         }
-        if !self.references.is_empty() {
+        if !self.whole {
             return shards;
         }
         let TableKind::Sharded(sharding) = &self.table.kind else { return shards };
@@ -295,7 +376,7 @@ impl Brought {
     /// What the rows meet that matter to any reference; None when all may matter to one.
     fn condition(&self, values: &Values<'_>) -> Option<Vec<u8>> {
         let mut either: Vec<Vec<u8>> = Vec::new();
-        for reference in &self.references {
+        for reference in self.references.iter().filter(|_| !self.whole) {
             let terms = reference.filters.iter();
             let terms: Vec<_> = terms.filter_map(|one| one.sql(&self.table, values)).collect();
             if terms.is_empty() {

@@ -76,6 +76,7 @@ impl Holds {
                 groups.extend(insert.table.sharding().map(|sharding| sharding.group));
                 groups
             }
+            Form::Rehearse(_) => untold::groups(context),
             Form::Whole(..) => Vec::new(),
         };
         let met = met().filter(|one| groups.contains(&one.group)).cloned();
@@ -130,7 +131,10 @@ impl Holds {
         values: &Values<'_>,
         plan: &Plan,
     ) -> Waits {
+        // What it writes is known when it has run.
+        let anything = matches!(plan, Plan::Rehearse(_));
         let touches = |one: &UnitMove| match form {
+            _ if anything => true,
             Form::Fixed(fixed) => match fixed.target {
                 Target::Shard(shard) => shard == one.owner(),
                 Target::Any => false,
@@ -141,6 +145,7 @@ impl Holds {
                 route_touches(&insert.others, one, values, input.catalog)
                     || insert_touches(insert, one, input, values, plan)
             }
+            Form::Rehearse(_) => true,
             Form::Whole(..) => false,
         };
         moves.iter().filter(|one| touches(one)).map(|one| one.id).collect()
@@ -203,6 +208,7 @@ pub(crate) fn plan_shards(plan: &Plan) -> SmallVec<[ShardId; 4]> {
         Plan::Scatter(scatter) => scatter.parts.iter().map(|part| part.shard).collect(),
         Plan::Write(write) => write.parts.iter().map(|part| part.shard).collect(),
         Plan::Compute(compute) => compute.shards().into(),
+        Plan::Rehearse(rehearsal) => rehearsal.shards().into(),
         Plan::Single(Single { target: Target::Any, .. })
         | Plan::Ddl(_)
         | Plan::Session(_)

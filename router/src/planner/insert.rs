@@ -2,6 +2,7 @@
 //! cluster's sequence. Read from pieces alone: a bulk INSERT needs no tree.
 
 pub(crate) mod bind;
+mod pushed;
 pub(crate) mod read;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         Context, functions,
         insert::read::{Head, Source},
         modify,
+        rehearse::{Changed, How, RehearsalForm},
         strangers::Strangers,
         untold,
     },
@@ -56,6 +58,8 @@ pub(crate) struct InsertForm {
     pub(crate) others: Route,
     pub(crate) returning: bool,
     pub(crate) touching: Touching,
+    /// The session's database, by which it is read again when its rows are brought together.
+    pub(crate) database: Option<Box<str>>,
 }
 
 /// Where the parts of the text are.
@@ -150,11 +154,40 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
             }));
         }
     }
+    let only_generated = !context.view.allow_explicit_ids && id_is_uncovered(&table);
     if head.query {
-        return plan_query(context, &table, others, traits);
+        return plan_query(context, &head, &table, others, traits, only_generated);
     }
-    let form = placed(context, &head, table, others, traits)?;
-    Ok(Form::Insert(form))
+    match placed(context, &head, table.clone(), others, traits) {
+        Err(refusal) if refusal.is_of_shards() => {
+            let form = rehearsed(context, &table, traits, only_generated, &refusal)?;
+            Ok(Form::Rehearse(Box::new(form)))
+        }
+        placed => placed.map(Form::Insert),
+    }
+}
+
+/// How it is done on one server.
+pub(crate) fn rehearsed(
+    context: &Context<'_>,
+    table: &Arc<Table>,
+    traits: Traits,
+    only_generated: bool,
+    refusal: &Refusal,
+) -> Result<RehearsalForm, Refusal> {
+    let pieces = context.pieces;
+    let (statement, facts) = context.facts().map_err(|_| refusal.clone())?;
+    context.check_tables(&facts)?;
+    let replaces = pieces.is_word(0, "REPLACE");
+    let meets = replaces
+        || (1..4).any(|index| pieces.is_word(index, "IGNORE"))
+        || (0..pieces.len()).any(|index| pieces.are_words(index, &["ON", "DUPLICATE", "KEY"]));
+    let how = match meets {
+        true => How::Meets { only_generated, replaces },
+        false => How::Adds { only_generated },
+    };
+    let changed = vec![Changed { table: table.clone(), how }];
+    RehearsalForm::of(context, &statement, &facts, changed, traits, refusal.reason.clone())
 }
 
 /// The tables of subqueries and of INSERT ... SELECT.
@@ -173,60 +206,67 @@ fn others(context: &Context<'_>, head: &Head) -> Result<Route, Refusal> {
     Ok(Route::of(&facts))
 }
 
-/// INSERT ... SELECT: only where one shard has all of it.
+/// INSERT ... SELECT: on one shard where that has all of it, or on each for its own rows.
 fn plan_query(
     context: &Context<'_>,
-    table: &Table,
+    head: &Head,
+    table: &Arc<Table>,
     others: Route,
     traits: Traits,
+    only_generated: bool,
 ) -> Result<Form, Refusal> {
-    let refuse = || {
-        Err(Refusal::not_supported(
-            format!(
-                "INSERT ... SELECT into '{}' reads or writes several shards, which is not supported yet",
-                table.name
-            ),
-            "SELECT the rows and INSERT them with VALUES",
-        ))
-    };
+    let refusal = Refusal::not_supported(
+        format!("INSERT ... SELECT into '{}' reads or writes several shards", table.name),
+        "SELECT the rows and INSERT them with VALUES",
+    );
+    let rehearsed = || rehearsed(context, table, traits, only_generated, &refusal);
+    let one_shard = context.catalog.shards.len() == 1;
     let mut route = others;
-    match &table.kind {
+    let (several, insert_id) = match &table.kind {
         TableKind::Single { shard } => {
             if !route.homes.contains(shard) {
                 route.homes.push(*shard);
             }
+            (Err(refusal.clone()), InsertId::FromServer)
+        }
+        TableKind::Sharded(_) if !one_shard && is_pushed(context, head, table) => {
+            (Ok(()), InsertId::None)
         }
         TableKind::Sharded(_) | TableKind::Broadcast => {
-            let mut shards = context.catalog.shards.keys();
-            let (Some(shard), None) = (shards.next(), shards.next()) else { return refuse() };
-            if table.auto_increment.is_some() {
-                return Err(Refusal::not_supported(
-                    format!(
-                        "INSERT ... SELECT into '{}' needs ids of the cluster's sequence",
-                        table.name
-                    ),
-                    "SELECT the rows and INSERT them with VALUES",
-                ));
-            }
-            return Ok(Form::Fixed(Fixed {
-                target: Target::Shard(*shard),
-                traits,
-                insert_id: InsertId::FromServer,
-                touching: Touching::of_tables([table]),
-            }));
+            // Ids are of the cluster's sequence.
+            let shard = context.catalog.shards.keys().next();
+            let shard = shard.filter(|_| one_shard && table.auto_increment.is_none());
+            return Ok(match shard {
+                None => Form::Rehearse(Box::new(rehearsed()?)),
+                Some(shard) => Form::Fixed(Fixed {
+                    target: Target::Shard(*shard),
+                    traits,
+                    insert_id: InsertId::FromServer,
+                    touching: Touching::of_tables([table.as_ref()]),
+                }),
+            });
         }
-    }
+    };
+    let otherwise = several.is_err().then(|| Box::new(rehearsed()));
     Ok(Form::Modify(modify::ModifyForm {
         route,
         traits,
-        insert_id: InsertId::FromServer,
+        insert_id,
         copies: false,
-        several: refuse().map(|_: Form| ()),
+        several,
         key_assignments: Vec::new(),
         table: table.name.clone(),
-        touching: Touching::of_tables([table]),
+        touching: Touching::of_tables([table.as_ref()]),
         strangers: Strangers::default(),
+        otherwise,
     }))
+}
+
+fn is_pushed(context: &Context<'_>, head: &Head, table: &Table) -> bool {
+    let (pieces, catalog) = (context.pieces, context.catalog);
+    context.facts().is_ok_and(|(statement, facts)| {
+        pushed::is_pushed(pieces, catalog, head, table, &statement, &facts)
+    })
 }
 
 fn placed(
@@ -294,6 +334,7 @@ fn placed(
         id_is_uncovered,
         reassigns_id,
         touching: Touching::in_form(&table),
+        database: context.view.database.map(Into::into),
         others,
         table,
     })

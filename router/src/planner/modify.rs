@@ -4,10 +4,11 @@
 use crate::{
     bind::{BoundColumn, Facts},
     conjunct::{KeySlot, Predicate, ValueRef, value_ref},
-    parse::NotUnderstood,
+    parse::{NotUnderstood, Pieces},
     plan::{InsertId, Refusal, Traits},
     planner::{
         Context, functions,
+        rehearse::{Changed, How, Otherwise, RehearsalForm},
         strangers::{Strangers, WherePlace},
         untold,
     },
@@ -40,6 +41,8 @@ pub(crate) struct ModifyForm {
     pub(crate) touching: Touching,
     /// What leaves rows of others out.
     pub(crate) strangers: Strangers,
+    /// How it is done where the shards cannot do it by themselves; None where they always can.
+    pub(crate) otherwise: Otherwise,
 }
 
 /// `SET key_column = value` beside `WHERE key_column = old`.
@@ -65,13 +68,14 @@ impl KeyAssignment {
         if old.is_some() && old == new {
             return Ok(());
         }
-        Err(Refusal::not_supported(
-            format!(
-                "UPDATE of the shard key column '{}' would move rows, which is not supported yet",
-                self.column
-            ),
+        Err(self.refusal())
+    }
+
+    fn refusal(&self) -> Refusal {
+        Refusal::not_supported(
+            format!("UPDATE of the shard key column '{}' may move rows", self.column),
             "INSERT the row with its new key and DELETE the old one",
-        ))
+        )
     }
 }
 
@@ -92,14 +96,29 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         return untold::plan(context, &error);
     };
     let route = Route::of(&facts);
-    let copies = check_copies(context, &facts, &targets, &route)?;
+    let pieces = context.pieces;
+    let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
+    let assigns_variables = functions::assigns_variables(pieces);
+    let traits = Traits {
+        writes: true,
+        opens_no_snapshot: facts.instances.len() == 1 && functions::locks_all_it_reads(pieces, 0),
+        returns_rows: returning,
+        assigns_variables,
+        ..Traits::default()
+    };
+    let rehearsed = |refusal: &Refusal| {
+        let changed = changed(&facts, &statement, &targets, pieces);
+        let reason = refusal.reason.clone();
+        RehearsalForm::of(context, &statement, &facts, changed, traits, reason)
+    };
+    let copies = match check_copies(context, &facts, &targets, &route) {
+        Ok(copies) => copies,
+        Err(refusal) => return Ok(Form::Rehearse(Box::new(rehearsed(&refusal)?))),
+    };
     let key_assignments = match statement.as_ref() {
         Statement::Update(update) => key_assignments(context, &facts, update),
         _ => Vec::new(),
     };
-    let pieces = context.pieces;
-    let returning = (0..pieces.len()).any(|index| pieces.is_word(index, "RETURNING"));
-    let assigns_variables = functions::assigns_variables(pieces);
     let limited = match statement.as_ref() {
         Statement::Update(update) => update.limit.is_some(),
         Statement::Delete(delete) => delete.limit.is_some(),
@@ -118,17 +137,16 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         },
         Err(refusal) => (Err(refusal), Strangers::default()),
     };
+    let otherwise = match (&several, key_assignments.first()) {
+        (Err(refusal), _) => Some(Box::new(rehearsed(refusal))),
+        (Ok(()), Some(assignment)) => Some(Box::new(rehearsed(&assignment.refusal()))),
+        (Ok(()), None) => None,
+    };
     Ok(Form::Modify(ModifyForm {
         several,
         strangers,
-        traits: Traits {
-            writes: true,
-            opens_no_snapshot: facts.instances.len() == 1
-                && functions::locks_all_it_reads(pieces, 0),
-            returns_rows: returning,
-            assigns_variables,
-            ..Traits::default()
-        },
+        otherwise,
+        traits,
         insert_id: if sets_id { InsertId::FromServer } else { InsertId::None },
         route,
         copies,
@@ -136,6 +154,29 @@ pub(crate) fn plan(context: &Context<'_>) -> Result<Form, Refusal> {
         table,
         touching,
     }))
+}
+
+/// What it does to each table.
+fn changed(
+    facts: &Facts,
+    statement: &Statement,
+    targets: &[usize],
+    pieces: &Pieces<'_>,
+) -> Vec<Changed> {
+    let ignores = (1..4).any(|index| pieces.is_word(index, "IGNORE"));
+    let how = match statement {
+        Statement::Delete(_) => How::Deletes,
+        _ if ignores => How::UpdatesWhereFree,
+        _ => How::Updates,
+    };
+    let mut changed: Vec<Changed> = Vec::new();
+    for target in targets {
+        let Some(table) = &facts.instances[*target].table else { continue };
+        if !changed.iter().any(|known| known.table.id == table.id) {
+            changed.push(Changed { table: table.clone(), how });
+        }
+    }
+    changed
 }
 
 /// What of the rows that it changes is known by now.
@@ -233,6 +274,12 @@ fn check_copies(
         return Err(Refusal::not_supported(
             "a broadcast table is changed by rows of a table that is not in the catalog",
             "read those rows first, then change the broadcast table with their values",
+        ));
+    }
+    if (0..context.pieces.len()).any(|index| context.pieces.is_word(index, "RETURNING")) {
+        return Err(Refusal::not_supported(
+            "RETURNING would come from each copy of a broadcast table",
+            "SELECT the rows first",
         ));
     }
     refuse_volatile(context)?;

@@ -17,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use shardline_router::plan::InsertId;
 use shardline_wire::{
-    OkPacket,
+    Capabilities, OkPacket,
     relay::{End, EndKind},
     response,
 };
@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// What the session has set, but for what concerns its transaction.
-    fn state_alone(&self) -> SessionState {
+    pub(in crate::execute) fn state_alone(&self) -> SessionState {
         let mut state = self.state.clone();
         if state.variable("autocommit").is_some() {
             state.set_variable_default("autocommit");
@@ -66,7 +66,7 @@ impl Session {
             self.diagnostics.error(&server_error(error));
         }
         if let Some(payload) = held {
-            self.queue_end(scratch, run, &end, &payload)?;
+            self.queue_end(scratch.connection.capabilities(), run, &end, &payload)?;
         }
         self.client.flush(&self.registration.kill).await?;
         self.note_result(InsertId::None, &end);
@@ -86,9 +86,10 @@ impl Session {
         Ok(())
     }
 
-    fn queue_end(
+    /// Queues the last packet of an answer, with the status of the session.
+    pub(in crate::execute) fn queue_end(
         &mut self,
-        scratch: &Scratch,
+        capabilities: Capabilities,
         run: &SingleRun<'_>,
         end: &End,
         payload: &Bytes,
@@ -98,7 +99,6 @@ impl Session {
             return Ok(());
         }
         let rows = end.kind == EndKind::RowsEnd;
-        let capabilities = scratch.connection.capabilities();
         let decoded = match rows {
             true => response::decode_rows_end(payload, capabilities),
             false => OkPacket::decode(payload, capabilities),
@@ -116,7 +116,8 @@ impl Session {
     }
 }
 
-async fn send(
+/// Sends the statement under a state.
+pub(in crate::execute) async fn send(
     scratch: &mut Scratch,
     state: &SessionState,
     run: &SingleRun<'_>,

@@ -15,7 +15,7 @@ const ROWS_AHEAD: usize = 256;
 
 impl Session {
     /// Brings the rows of one table.
-    pub(super) async fn fill(
+    pub(in crate::execute) async fn fill(
         &mut self,
         fetch: &Fetch,
         scratch: &mut Scratch,
@@ -87,7 +87,10 @@ impl Session {
     }
 
     /// Waits until the last batch is stored.
-    pub(super) async fn finish_filling(&mut self, scratch: &mut Scratch) -> Result<(), Failure> {
+    pub(in crate::execute) async fn finish_filling(
+        &mut self,
+        scratch: &mut Scratch,
+    ) -> Result<(), Failure> {
         if !std::mem::take(&mut scratch.is_inserting) {
             return Ok(());
         }

@@ -7,10 +7,10 @@ use shardline_router::plan::Carried;
 /// A value that is not what its column's type gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a shard sent a value that its column cannot have")]
-pub(super) struct Unfit;
+pub(in crate::execute) struct Unfit;
 
 /// Appends a value; None is NULL.
-pub(super) fn write(
+pub(in crate::execute) fn write(
     carried: Carried,
     value: Option<&[u8]>,
     out: &mut Vec<u8>,

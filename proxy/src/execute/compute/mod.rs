@@ -5,20 +5,21 @@
 //! Which server: that of a shard. It already has every table's definition, the rows of broadcast
 //! tables and of the single tables at home there, which need no copy outside a transaction.
 
-mod answer;
+pub(super) mod answer;
 mod definition;
 mod fill;
-mod literal;
-mod scratch;
+pub(super) mod literal;
+pub(super) mod scratch;
 
 use self::scratch::Scratch;
 use super::single::SingleRun;
 use crate::{
     error::SqlError,
-    session::{Session, failure::Failure},
+    session::{Session, failure::Failure, shared::Shared},
 };
 use shardline_model::id::ShardId;
 use shardline_router::plan::{Compute, Fetch, Whole};
+use tokio::sync::SemaphorePermit;
 
 impl Session {
     /// Brings the rows together and forwards the server's answer. `run` has the statement; its
@@ -30,15 +31,7 @@ impl Session {
         shards: Vec<ShardId>,
     ) -> Result<(), Failure> {
         let shared = self.shared.clone();
-        let patience = shared.config.limits.checkout_timeout;
-        let turn = tokio::time::timeout(patience, shared.computing.acquire());
-        let Ok(_turn) = self.watched(turn).await? else {
-            return Err(SqlError::shard_busy(
-                "(any)",
-                "as many statements as may bring their rows to one server",
-            )
-            .into());
-        };
+        let _turn = self.turn_to_compute(&shared).await?;
         let mut scratch = self.open_scratch(plan, shards).await?;
         let filled = self.fill_all(plan, &mut scratch).await;
         if !self.transaction.is_transactional() {
@@ -60,8 +53,25 @@ impl Session {
         answered
     }
 
+    /// Waits until it is one of the statements that may bring their rows to one server.
+    pub(super) async fn turn_to_compute<'s>(
+        &mut self,
+        shared: &'s Shared,
+    ) -> Result<SemaphorePermit<'s>, Failure> {
+        let patience = shared.config.limits.checkout_timeout;
+        let turn = tokio::time::timeout(patience, shared.computing.acquire());
+        match self.watched(turn).await? {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(SqlError::shard_busy(
+                "(any)",
+                "as many statements as may bring their rows to one server",
+            )
+            .into()),
+        }
+    }
+
     /// A connection for a statement's tables, to the first server that can be reached.
-    async fn open_scratch(
+    pub(super) async fn open_scratch(
         &mut self,
         plan: &Compute,
         mut shards: Vec<ShardId>,

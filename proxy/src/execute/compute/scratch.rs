@@ -18,8 +18,8 @@ use std::time::Instant;
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// The connection, and what may still be brought to it.
-pub(super) struct Scratch {
-    pub(super) connection: PooledConnection,
+pub(in crate::execute) struct Scratch {
+    pub(in crate::execute) connection: PooledConnection,
     name: String,
     /// The tables that were made, as they are named in statements.
     tables: Vec<String>,
@@ -52,17 +52,27 @@ impl Scratch {
         }
     }
 
-    pub(super) fn shard(&self) -> ShardId {
+    pub(in crate::execute) fn shard(&self) -> ShardId {
         self.connection.shard()
     }
 
     /// The connection takes values as they are, whatever the session's modes are. `session` has
     /// the database, without which a connection cannot be once it has one.
-    pub(super) async fn prepare_to_fill(
+    pub(in crate::execute) async fn prepare_to_fill(
         &mut self,
         plan: &Compute,
         session: &SessionState,
     ) -> Result<(), Failure> {
+        let state = self.filling_state(plan, session)?;
+        let applied = self.connection.apply(&state).await;
+        applied.map_err(|error| self.failure(error))
+    }
+
+    fn filling_state(
+        &self,
+        plan: &Compute,
+        session: &SessionState,
+    ) -> Result<SessionState, Failure> {
         let mut state = SessionState::new(Names::utf8mb4(), session.database());
         let mode = match plan.fetches.iter().all(|fetch| fetch.complete) {
             true => "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES",
@@ -80,12 +90,11 @@ impl Scratch {
             let set = state.set_variable(name, value);
             set.map_err(|error| SqlError::internal(error.to_string()))?;
         }
-        let applied = self.connection.apply(&state).await;
-        applied.map_err(|error| self.failure(error))
+        Ok(state)
     }
 
     /// Makes an empty table that is seen in the place of the real one.
-    pub(super) async fn make_table(&mut self, fetch: &Fetch) -> Result<(), Failure> {
+    pub(in crate::execute) async fn make_table(&mut self, fetch: &Fetch) -> Result<(), Failure> {
         let full = full_name(&fetch.table);
         let aside = TableName {
             database: fetch.table.database.clone(),
@@ -108,13 +117,26 @@ impl Scratch {
         let shown = answer.map_err(|error| self.failure(error))?.columns;
         let names = || shown.iter().map(|column| column.name.as_ref());
         match names().eq(fetch.shown.iter().map(String::as_bytes)) {
-            true => Ok(()),
-            false => Err(SqlError::not_supported(
-                format!("table '{}' is being altered", fetch.table.table),
-                "send the statement again",
-            )
-            .into()),
+            true => {}
+            false => {
+                let reason = format!("table '{}' is being altered", fetch.table.table);
+                return Err(SqlError::not_supported(reason, "send the statement again").into());
+            }
         }
+        Ok(())
+    }
+
+    /// Makes one more table, of which no statement of the client's knows.
+    pub(in crate::execute) async fn keep(
+        &mut self,
+        name: String,
+        statements: &[String],
+    ) -> Result<(), Failure> {
+        for sql in statements {
+            self.run(sql).await?;
+        }
+        self.tables.push(name);
+        Ok(())
     }
 
     /// Makes a table that cannot be made as it is; `why` says that.
@@ -130,7 +152,7 @@ impl Scratch {
         }
     }
 
-    async fn run(&mut self, sql: &str) -> Result<(), Failure> {
+    pub(in crate::execute) async fn run(&mut self, sql: &str) -> Result<(), Failure> {
         let done = self.connection.query_ok(sql.as_bytes()).await;
         done.map(|_| ()).map_err(|error| self.failure(error))
     }
@@ -200,7 +222,7 @@ impl Scratch {
 
     /// What a failure of the connection means to the client. It has nothing to do with the
     /// transaction, which is on other connections.
-    pub(super) fn failure(&mut self, error: impl Into<BackendFailure>) -> Failure {
+    pub(in crate::execute) fn failure(&mut self, error: impl Into<BackendFailure>) -> Failure {
         self.connection.poison();
         match error.into() {
             BackendFailure::Told(error) => error.into(),
@@ -209,7 +231,7 @@ impl Scratch {
     }
 
     /// Takes the tables away, so that the connection may serve others.
-    pub(super) async fn clear(mut self) {
+    pub(in crate::execute) async fn clear(mut self) {
         if !self.tables.is_empty() {
             let drop = format!("DROP TEMPORARY TABLE {}", self.tables.join(","));
             let dropped: Result<_, BackendError> = self.connection.query_ok(drop.as_bytes()).await;
@@ -222,7 +244,7 @@ impl Scratch {
     }
 
     /// Closes the connection.
-    pub(super) fn give_up(mut self) {
+    pub(in crate::execute) fn give_up(mut self) {
         self.connection.poison();
     }
 }
@@ -231,11 +253,11 @@ fn text(value: &str) -> Result<SqlLiteral, SqlError> {
     SqlLiteral::text(value.as_bytes(), None).map_err(|error| SqlError::internal(error.to_string()))
 }
 
-fn full_name(table: &TableName) -> String {
+pub(in crate::execute) fn full_name(table: &TableName) -> String {
     format!("{}.{}", quote_identifier(&table.database), quote_identifier(&table.table))
 }
 
-fn unreadable() -> Failure {
+pub(in crate::execute) fn unreadable() -> Failure {
     SqlError::internal("a shard sent a row of another shape than was asked for").into()
 }
 

@@ -77,20 +77,28 @@ impl Needed {
         };
         let left = |column: &&Column| !chosen.iter().any(|one| one.name == column.name);
         let complete = stored().filter(left).all(may_lack);
-        let columns = chosen.into_iter().map(|column| {
-            let carried = carried(column).ok_or_else(|| {
-                Refusal::not_supported(
-                    format!(
-                        "column '{}' of '{}' has type {}, whose values are not carried between servers",
-                        column.name, table.name, column.column_type
-                    ),
-                    "leave the column out, or give the shard key a value in WHERE",
-                )
-            })?;
-            Ok(FetchColumn { name: column.name.clone(), carried })
-        });
+        let columns = chosen.into_iter().map(|column| fetched(table, column));
         Ok((columns.collect::<Result<_, Refusal>>()?, complete))
     }
+}
+
+fn fetched(table: &Table, column: &Column) -> Result<FetchColumn, Refusal> {
+    let carried = carried(column).ok_or_else(|| {
+        Refusal::not_supported(
+            format!(
+                "column '{}' of '{}' has type {}, whose values are not carried between servers",
+                column.name, table.name, column.column_type
+            ),
+            "leave the column out, or give the shard key a value in WHERE",
+        )
+    })?;
+    Ok(FetchColumn { name: column.name.clone(), carried })
+}
+
+/// All columns of a table that are stored.
+pub(crate) fn all(table: &Table) -> Result<Vec<FetchColumn>, Refusal> {
+    let stored = table.columns.iter().filter(|column| !column.generated);
+    stored.map(|column| fetched(table, column)).collect()
 }
 
 /// The first word of a column's type.
@@ -119,9 +127,14 @@ fn carried(column: &Column) -> Option<Carried> {
 
 /// Appends what selects a column's value.
 pub(super) fn select(table: &Table, column: &FetchColumn, sql: &mut Vec<u8>) {
-    let quoted = quote_identifier(&column.name);
+    sql.extend_from_slice(read(table, column, "").as_bytes());
+}
+
+/// What selects a column's value, where its table is named by `prefix`.
+pub(crate) fn read(table: &Table, column: &FetchColumn, prefix: &str) -> String {
+    let quoted = format!("{prefix}{}", quote_identifier(&column.name));
     let definition = table.columns.iter().find(|one| one.name == column.name);
-    let text = match definition.map(kind).unwrap_or_default() {
+    match definition.map(kind).unwrap_or_default() {
         // As text it would be rounded to six digits; as a sum the zero would lose its sign.
         "float" => format!("({quoted}*1e0)"),
         "bit" | "enum" | "set" => format!("CAST({quoted} AS UNSIGNED)"),
@@ -132,6 +145,5 @@ pub(super) fn select(table: &Table, column: &FetchColumn, sql: &mut Vec<u8>) {
         }
         "json" => format!("CAST(CAST({quoted} AS CHAR CHARACTER SET utf8mb4) AS BINARY)"),
         _ => quoted,
-    };
-    sql.extend_from_slice(text.as_bytes());
+    }
 }

@@ -62,6 +62,17 @@ impl<'a> Finder<'a> {
     ) -> Vec<Vec<Filter>> {
         let found = facts.instances.iter().map(|_| Vec::new()).collect();
         let mut finder = Self { facts, pieces, next: 0, found };
+        // A write has the first scope for itself.
+        let selection = match statement {
+            Statement::Update(update) => Some(&update.selection),
+            Statement::Delete(delete) => Some(&delete.selection),
+            Statement::Insert(_) => Some(&None),
+            _ => None,
+        };
+        if let Some(selection) = selection {
+            finder.next = 1;
+            selection.iter().for_each(|condition| finder.look_through(condition, 0));
+        }
         // It never breaks off.
         let _ = statement.visit(&mut finder);
         finder.found
@@ -74,7 +85,15 @@ impl Visitor for Finder<'_> {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         let scope = self.next;
         self.next += 1;
-        for term in select.selection.iter().flat_map(and_terms) {
+        select.selection.iter().for_each(|condition| self.look_through(condition, scope));
+        ControlFlow::Continue(())
+    }
+}
+
+impl Finder<'_> {
+    /// Looks through the condition of a scope's rows.
+    fn look_through(&mut self, condition: &Expr, scope: usize) {
+        for term in and_terms(condition) {
             let mut reader =
                 Reader { facts: self.facts, pieces: self.pieces, scope, instance: None };
             let Some(filter) = reader.condition(term, 0) else { continue };
@@ -84,7 +103,6 @@ impl Visitor for Finder<'_> {
                 filters.push(filter);
             }
         }
-        ControlFlow::Continue(())
     }
 }
 
