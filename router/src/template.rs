@@ -267,6 +267,10 @@ impl Template {
             bound => return bound,
         };
         let refused = |refusal: Refusal| BindError::Refused(refusal);
+        if form.ids_only_generated {
+            // Whoever inserts the rows.
+            planner::insert::bind::row_ids(form, input, values)?;
+        }
         let pieces = editor.pieces().map_err(refused)?;
         let view = SessionView {
             database: form.database.as_deref(),

@@ -45,6 +45,7 @@ pub(crate) fn change(random: &mut Random, tables: &[Table], next: &mut i64) -> S
         ordered,
         representative: Vec::new(),
         strict: true,
+        own_ids: false,
     }
 }
 

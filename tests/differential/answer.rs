@@ -16,6 +16,8 @@ pub(crate) struct Statement {
     /// Flags of columns and the number of warnings are compared too. For a SELECT they may
     /// depend on how a server executes it.
     pub(crate) strict: bool,
+    /// Generated ids are each side's own.
+    pub(crate) own_ids: bool,
 }
 
 impl Statement {
@@ -26,6 +28,7 @@ impl Statement {
             ordered: false,
             representative: Vec::new(),
             strict: true,
+            own_ids: false,
         }
     }
 }

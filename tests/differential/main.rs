@@ -20,6 +20,7 @@ mod query;
 mod select;
 
 mod cases;
+mod ids;
 mod reads;
 mod writes;
 
@@ -60,6 +61,7 @@ async fn one_server_and_three_shards_answer_alike() -> Result<()> {
     let mut seen = cases::run(&bench).await?;
     seen.add(reads::run(&bench, seed, count, &tables).await?);
     seen.add(writes::run(&bench, seed, count / 3, &tables).await?);
+    seen.add(ids::run(&bench, seed, count / 10).await?);
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     writes::places(&bench, &names).await?;
     for text in seen.differences.iter().take(80) {

@@ -43,6 +43,7 @@ pub(crate) fn query(random: &mut Random, tables: &[Table]) -> Statement {
         ordered,
         representative: Vec::new(),
         strict: false,
+        own_ids: false,
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn select(random: &mut Random, tables: &[Table]) -> Statement {
         ordered,
         representative: select.representative,
         strict: false,
+        own_ids: false,
     }
 }
 

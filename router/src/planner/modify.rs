@@ -309,19 +309,19 @@ fn check_several(facts: &Facts, returning: bool, limited: bool) -> Result<(), Re
     let refuse = |reason: &str, hint: &str| Err(Refusal::not_supported(reason, hint));
     if facts.selects > 0 || own(facts).len() != 1 {
         return refuse(
-            "UPDATE and DELETE with several tables or subqueries over several shards are not supported yet",
+            "an UPDATE or DELETE of several shards names several tables, or has subqueries",
             "give the shard key of every table a value, or change one table by values read before",
         );
     }
     if limited {
         return refuse(
-            "LIMIT in an UPDATE or DELETE over several shards would be taken on each of them",
+            "LIMIT in an UPDATE or DELETE of several shards would be taken on each of them",
             "give the shard key a value in WHERE, or name the rows by their primary key",
         );
     }
     if returning {
         return refuse(
-            "RETURNING over several shards is not supported yet",
+            "RETURNING would come from each shard",
             "give the shard key a value in WHERE, or SELECT the rows first",
         );
     }

@@ -105,15 +105,12 @@ fn check_others(
 
 fn check_several(form: &InsertForm) -> Result<(), BindError> {
     if form.returning {
-        return refused(
-            "INSERT ... RETURNING over several shards is not supported yet",
-            "insert the rows one by one",
-        );
+        return refused("RETURNING would come from each shard", "insert the rows one by one");
     }
     functions::assigned_once(form.traits.assigns_variables).map_err(BindError::Refused)?;
     if form.others != crate::route::Route::default() {
         return refused(
-            "an INSERT with subqueries over several shards is not supported yet",
+            "an INSERT into several shards has subqueries",
             "read the values first and INSERT them as literals",
         );
     }
