@@ -10,6 +10,7 @@ mod moves;
 mod operations;
 mod placement;
 mod placement_agreement;
+mod rehearsed;
 mod servers;
 mod sysbench;
 mod txn_audit;

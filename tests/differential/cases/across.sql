@@ -127,3 +127,25 @@ START TRANSACTION READ ONLY;
 INSERT INTO ax (id) SELECT id + 20000 FROM ay;
 COMMIT;
 DROP TABLE ax, ay, az, aw, ai, aj, al;
+-- Foreign keys that the shard key ties.
+CREATE TABLE fp (a INT NOT NULL PRIMARY KEY, v INT) /*!999999 SHARD BY HASH (a) */;
+CREATE TABLE fc (id INT NOT NULL, a INT NOT NULL, PRIMARY KEY (a, id), FOREIGN KEY (a) REFERENCES fp (a)) /*!999999 SHARD BY HASH (a) COLOCATE (fp) */;
+INSERT INTO fp VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6);
+INSERT INTO fc VALUES (1, 1), (2, 2), (3, 3);
+#! error 1452
+INSERT INTO fc VALUES (9, 4), (9, 5), (9, 99);
+#! error 1452
+INSERT INTO fc SELECT v, a + 50 FROM fp;
+INSERT INTO fc SELECT v + 10, a FROM fp WHERE a < 3;
+#! error 1451
+DELETE FROM fp WHERE a IN (1, 6);
+#! error 1451
+DELETE FROM fp ORDER BY a LIMIT 2;
+#! error 1452
+UPDATE fc SET a = a + 20 ORDER BY id LIMIT 1;
+UPDATE fc SET a = a + 1 WHERE a = 3;
+#! refused error 1451
+UPDATE fp SET a = a + 100 WHERE a = 1;
+SELECT * FROM fc ORDER BY a, id;
+SELECT * FROM fp ORDER BY a;
+DROP TABLE fc, fp;

@@ -2,6 +2,7 @@
 //! shard refuses is undone on those before it where that is possible; otherwise the error
 //! says how far it came.
 
+mod foreign;
 mod rehearsal;
 mod reshard;
 pub(super) mod sharding;
@@ -151,6 +152,13 @@ impl Session {
             Ok(()) => Ok(change),
             Err(error) => Err(SqlError::invalid_sharding(error.to_string()).into()),
         });
+        let checked = match checked {
+            Ok(change) => {
+                let keys = self.check_foreign_keys(catalog, &change, first, table).await;
+                keys.map(|()| change)
+            }
+            Err(failure) => Err(failure),
+        };
         let change = match checked {
             Ok(change) => change,
             Err(failure) => {
@@ -182,6 +190,25 @@ impl Session {
             is_view: false,
         };
         Ok(Change::CreateTable { table, sharding })
+    }
+
+    /// Whether the foreign keys of a table that one shard has made hold where its rows will be.
+    async fn check_foreign_keys(
+        &mut self,
+        catalog: &Catalog,
+        change: &Change,
+        shard: ShardId,
+        table: &TableName,
+    ) -> Result<(), Failure> {
+        let keys = foreign::keys(texts(self.ask_shard(shard, &foreign::keys_sql(table)).await?));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut after = catalog.clone();
+        let applied = after.apply(change);
+        applied.map_err(|error| SqlError::invalid_sharding(error.to_string()))?;
+        foreign::check(&keys, &after, table, table)?;
+        Ok(())
     }
 
     async fn alter_table(

@@ -1,6 +1,7 @@
 //! An ALTER is tried on an empty copy of the table in Shardline's own schema first, so
 //! that one which breaks a rule of the catalog is refused before any shard has made it.
 
+use super::foreign::{self, ForeignKey};
 use crate::{
     error::SqlError,
     session::{
@@ -9,6 +10,7 @@ use crate::{
         schema::{Definition, quoted},
         settings::OWN_SCHEMA,
     },
+    state::SqlLiteral,
 };
 use shardline_model::{catalog::Catalog, id::ShardId};
 use shardline_router::{
@@ -34,16 +36,24 @@ impl Session {
             table: format!("rehearsal_{}", self.registration.id),
         };
         let Some(retargeted) = retarget(sql, self.mode, &copy) else { return Ok(()) };
+        // The tables that its foreign keys name are not there.
+        let own = self.state.clone();
+        let unchecked = self.state.set_variable("foreign_key_checks", SqlLiteral::integer(0));
+        unchecked.map_err(|error| SqlError::internal(error.to_string()))?;
         let made = self.altered_copy(shard, table, &copy, &retargeted).await;
+        self.state = own;
         let drop = format!("DROP TABLE IF EXISTS {}", super::full_name(&copy));
         self.on_shard(shard, drop.as_bytes()).await?;
-        let definition = match made {
-            Ok(definition) => definition,
+        let (definition, keys) = match made {
+            Ok(made) => made,
             Err(Failure::Sql(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
         let change = super::replacement(table, definition);
-        catalog.check(&change).map_err(|error| SqlError::invalid_sharding(error.to_string()).into())
+        let checked = catalog.check(&change);
+        checked.map_err(|error| SqlError::invalid_sharding(error.to_string()))?;
+        foreign::check(&keys, catalog, &copy, table)?;
+        Ok(())
     }
 
     async fn altered_copy(
@@ -52,7 +62,7 @@ impl Session {
         table: &TableName,
         copy: &TableName,
         retargeted: &[u8],
-    ) -> Result<Definition, Failure> {
+    ) -> Result<(Definition, Vec<ForeignKey>), Failure> {
         let schema = format!("CREATE DATABASE IF NOT EXISTS {}", quoted(OWN_SCHEMA));
         let (from, to) = (super::full_name(table), super::full_name(copy));
         let clean = format!("DROP TABLE IF EXISTS {to}");
@@ -60,7 +70,9 @@ impl Session {
         for sql in [schema.as_bytes(), clean.as_bytes(), create.as_bytes(), retargeted] {
             self.on_shard(shard, sql).await?;
         }
-        self.read_definition(shard, copy).await
+        let definition = self.read_definition(shard, copy).await?;
+        let keys = self.ask_shard(shard, &foreign::keys_sql(copy)).await?;
+        Ok((definition, foreign::keys(super::texts(keys))))
     }
 }
 
