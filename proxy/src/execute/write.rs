@@ -21,15 +21,15 @@ use std::sync::Arc;
 /// What a statement inside a transaction is undone to when one of its parts fails.
 pub(super) const SAVEPOINT: &str = "_shardline_statement";
 
-/// How the parts of a write stand to its transaction.
+/// What undoes a part of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Undone {
-    /// By the end of the transaction, which is the statement's own.
-    ByRollback,
-    /// By a savepoint that is set before each part.
-    BySavepoint,
-    /// By the savepoint that was set on those shards before.
-    ByLastSavepoint,
+    /// The end of the transaction, which is the statement's own.
+    Rollback,
+    /// A savepoint that is set before each part.
+    Savepoint,
+    /// The savepoint that was set on those shards before.
+    LastSavepoint,
 }
 
 /// A part that was sent.
@@ -59,7 +59,7 @@ impl Session {
         if own {
             self.transaction.begin_statement();
         }
-        let undone = if own { Undone::ByRollback } else { Undone::BySavepoint };
+        let undone = if own { Undone::Rollback } else { Undone::Savepoint };
         let written = self.write_parts(plan, |_| undone, true).await;
         drop(catalog);
         if own {
@@ -138,7 +138,7 @@ impl Session {
         undone: Undone,
     ) -> Result<Entry, BackendFailure> {
         let mut entry = self.queue_entry(connection, Access::WRITE).await?;
-        if undone == Undone::BySavepoint {
+        if undone == Undone::Savepoint {
             self.queue_before(connection, &mut entry, &savepoint_sql(SAVEPOINT));
         }
         connection.response_begins().queue_with(|out| Command::Query(sql).encode(out));
@@ -164,7 +164,7 @@ impl Session {
         for Answered { sql, mut connection, answer } in answered {
             let shard = connection.shard();
             let left = match answer {
-                Ok(_) if failed && undone(shard) != Undone::ByRollback => {
+                Ok(_) if failed && undone(shard) != Undone::Rollback => {
                     match connection.query_ok(&rollback_to_sql(SAVEPOINT)).await {
                         Ok(_) => self.leave(connection, Access::READ, false).await,
                         Err(error) => {

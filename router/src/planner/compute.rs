@@ -147,7 +147,7 @@ impl ComputeForm {
     fn of_tables(
         pieces: &Pieces<'_>,
         catalog: &Catalog,
-        tables: Vec<(Arc<Table>, Vec<Reference>)>,
+        tables: Referenced,
         traits: Traits,
     ) -> Result<Self, Refusal> {
         if tables.len() > TABLES_MAX {
@@ -178,20 +178,23 @@ impl ComputeForm {
     }
 }
 
-/// What is known of each reference to each table of a statement that is understood.
+/// Tables, and what is known of each reference to them.
+type Referenced = Vec<(Arc<Table>, Vec<Reference>)>;
+
+/// Those of a statement that is understood.
 fn references(
     pieces: &Pieces<'_>,
     statement: &Statement,
     facts: &Facts,
     traits: Traits,
     unread: Option<usize>,
-) -> Result<Vec<(Arc<Table>, Vec<Reference>)>, Refusal> {
+) -> Result<Referenced, Refusal> {
     // An assignment in the statement may depend on every row that it looks at.
     let filters = match traits.assigns_variables {
         true => facts.instances.iter().map(|_| Vec::new()).collect(),
         false => Finder::find(statement, facts, pieces),
     };
-    let mut tables: Vec<(Arc<Table>, Vec<Reference>)> = Vec::new();
+    let mut tables = Referenced::new();
     for (instance, filters) in (0..facts.instances.len()).zip(filters) {
         let bound = &facts.instances[instance];
         let Some(table) = &bound.table else {

@@ -50,11 +50,11 @@ impl Applying<'_> {
     /// How a part on a shard is undone.
     fn undone(&self, shard: ShardId) -> Undone {
         if self.own {
-            Undone::ByRollback
+            Undone::Rollback
         } else if self.written.contains(&shard) {
-            Undone::ByLastSavepoint
+            Undone::LastSavepoint
         } else {
-            Undone::BySavepoint
+            Undone::Savepoint
         }
     }
 }
