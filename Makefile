@@ -64,13 +64,18 @@ console-packages:
 	cd console/web && npm ci --silent --no-audit --no-fund
 	cd tests/console && npm ci --silent --no-audit --no-fund
 
-clients: $(CLIENTS)/venv/ready $(CLIENTS)/go-client
+clients: $(CLIENTS)/venv/ready $(CLIENTS)/venv-schema/ready $(CLIENTS)/go-client
 	cd tests/clients/node && npm ci --silent --no-audit --no-fund
 	CARGO_TARGET_DIR=$(CLIENTS)/sqlx $(CARGO) build --locked --manifest-path tests/clients/sqlx/Cargo.toml
 
 $(CLIENTS)/venv/ready: tests/clients/python/requirements.txt
 	python3 -m venv $(CLIENTS)/venv
 	$(CLIENTS)/venv/bin/pip install --quiet -r $<
+	touch $@
+
+$(CLIENTS)/venv-schema/ready: tests/clients/schema/requirements.txt
+	python3 -m venv $(CLIENTS)/venv-schema
+	$(CLIENTS)/venv-schema/bin/pip install --quiet -r $<
 	touch $@
 
 $(CLIENTS)/go-client: tests/clients/go/main.go tests/clients/go/go.mod

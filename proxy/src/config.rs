@@ -27,6 +27,8 @@ pub struct ProxyConfig {
     pub read_consistency: ReadConsistency,
     /// Whether binlogs are read to prove that transactions over several shards are whole.
     pub auditor: bool,
+    /// From here on a statement is listed as slow.
+    pub slow_from: Duration,
     /// What operators ask of the cluster in SQL; None refuses it.
     pub operations: Option<Arc<dyn Operations>>,
 }
@@ -171,6 +173,7 @@ impl ProxyConfig {
             drain_timeout: Duration::from_secs(8),
             read_consistency: ReadConsistency::default(),
             auditor: true,
+            slow_from: crate::stats::SLOW_USUAL,
             operations: None,
         }
     }

@@ -25,8 +25,10 @@ pub mod state;
 
 pub mod auto_increment;
 pub mod holds;
+pub mod inside;
 pub mod metrics;
 pub mod operations;
+pub mod stats;
 
 pub use config::{BackendAccount, ClientTls, Limits, ProxyConfig};
 pub use server::{Proxy, ProxyError};

@@ -9,13 +9,22 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<OperationTable, OperationRe
 /// The operations of a cluster.
 pub trait Operations: Send + Sync + fmt::Debug {
     /// `CALL shardline.procedure(arguments)`. What it began goes on when the caller goes away.
-    fn call(self: Arc<Self>, procedure: String, arguments: Vec<String>) -> Answer;
+    fn call(self: Arc<Self>, caller: Caller, procedure: String, arguments: Vec<String>) -> Answer;
 
     /// The rows of a table of the database `shardline`, as they are now.
     fn table(self: Arc<Self>, table: VirtualTable) -> Answer;
 
     /// The same without rows.
     fn columns(&self, table: VirtualTable) -> OperationTable;
+}
+
+/// Who calls a procedure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The account.
+    pub user: String,
+    /// Its client's address.
+    pub host: String,
 }
 
 /// The tables of the database `shardline`.
@@ -27,12 +36,25 @@ pub enum VirtualTable {
     Moves,
     /// Shards.
     Shards,
+    /// Sessions of this proxy.
+    Sessions,
+    /// What statements cost here.
+    TopSql,
+    /// Slow statements here.
+    SlowSql,
 }
 
 impl VirtualTable {
     /// The table of a name, without regard to case.
     pub fn of(name: &str) -> Option<Self> {
-        let all = [("jobs", Self::Jobs), ("moves", Self::Moves), ("shards", Self::Shards)];
+        let all = [
+            ("jobs", Self::Jobs),
+            ("moves", Self::Moves),
+            ("shards", Self::Shards),
+            ("sessions", Self::Sessions),
+            ("top_sql", Self::TopSql),
+            ("slow_sql", Self::SlowSql),
+        ];
         all.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, table)| table)
     }
 }

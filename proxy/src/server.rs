@@ -7,9 +7,11 @@ use crate::{
     distributed::{Distributed, audit, deadlock, janitor, setup::SetupError},
     error::SqlError,
     holds::{self, Holds},
+    inside::Inside,
     metrics::Metrics,
     registry::{Registration, Registry},
     session::{Admitted, Session, client::Client, shared::Shared},
+    stats::{self, Statistics},
     worker::{Seat, Workers},
 };
 use arc_swap::ArcSwapOption;
@@ -137,6 +139,7 @@ impl ProxyConfig {
         let distributed = Arc::new(Distributed::new(meta.clone(), pools.clone()));
         distributed.begin(lease.incarnation()).map_err(ProxyError::Incarnation)?;
         let socket = self.socket.as_deref().map(|path| path.display().to_string());
+        let statistics = Statistics::new(self.workers, self.slow_from);
         let shared = Arc::new(Shared {
             socket: socket.unwrap_or_default().into(),
             port: address.port(),
@@ -150,6 +153,7 @@ impl ProxyConfig {
             distributed,
             holds: Holds::default(),
             metrics: Metrics::default(),
+            statistics,
             wire,
             computing: tokio::sync::Semaphore::new((limits.backend_connections_max / 2).max(1)),
             schema_change: tokio::sync::Mutex::new(()),
@@ -224,6 +228,11 @@ fn registration(address: SocketAddr) -> ProxyRegistration {
 }
 
 impl Proxy {
+    /// What others in this process may see of it.
+    pub fn inside(&self) -> Inside {
+        Inside::new(self.shared.clone())
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -263,6 +272,11 @@ impl Proxy {
             let auditor = audit::follow::run(shared.clone(), stop.clone());
             background.spawn("auditor", Policy::Essential, auditor);
         }
+        background.spawn(
+            "statistics",
+            Policy::Essential,
+            make_points(shared.clone(), stop.clone()),
+        );
         background.spawn("holds", Policy::Essential, holds::run(shared.clone(), stop.clone()));
         let warm = shared.clone();
         background.spawn("set shards up", Policy::Isolated, async move {
@@ -302,6 +316,17 @@ impl Proxy {
             lease.release().await;
         }
         Ok(())
+    }
+}
+
+/// Makes a point of the statistics each second.
+async fn make_points(shared: Arc<Shared>, stop: Shutdown) {
+    let mut ticks = tokio::time::interval(stats::POINT_PAUSE);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.or(ticks.tick()).await.is_some() {
+        let sessions = shared.registry.list();
+        let running = sessions.iter().filter(|session| session.command != "Sleep").count();
+        shared.statistics.make_point(sessions.len() as u64, running as u64);
     }
 }
 

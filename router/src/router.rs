@@ -10,7 +10,7 @@ use crate::{
     plan::{Plan, Refusal, ShardSql, Single},
     planner, reserved,
     session::{self, Prefix, Recognised},
-    template::{BindInput, SessionValues, Template, Waits},
+    template::{BindInput, SessionValues, StatementDigest, Template, Waits},
     touch::Touches,
     view::SessionView,
 };
@@ -90,7 +90,8 @@ impl Router {
             return Ok(template);
         }
         let (template, keep) = plan(sql, view, catalog, digest)?;
-        let template = Arc::new(template);
+        let named = StatementDigest::new(&digest.text, view.database);
+        let template = Arc::new(template.named(named));
         if keep {
             self.cache.insert(digest, &context, Vec::new(), template.clone());
         }

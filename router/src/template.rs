@@ -25,6 +25,7 @@ use shardline_model::{
     key::Literal,
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 pub use crate::planner::holds::Waits;
 
@@ -113,9 +114,34 @@ pub(crate) enum Form {
     Whole(Plan, Touching),
 }
 
+/// What a statement is called by in statistics: its text without values, and its database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatementDigest {
+    /// A hash of the whole of both.
+    pub key: u64,
+    /// The text, cut; values are marks.
+    pub text: Arc<str>,
+    /// The database.
+    pub database: Option<Arc<str>>,
+}
+
+/// The longest text of a [`StatementDigest`], in bytes.
+const DIGEST_TEXT_BYTES_MAX: usize = 1_024;
+
+impl StatementDigest {
+    /// Of a normalised text and the current database.
+    pub fn new(text: &[u8], database: Option<&str>) -> Self {
+        let seed = xxh3_64(database.unwrap_or_default().as_bytes());
+        let cut = &text[..text.len().min(DIGEST_TEXT_BYTES_MAX)];
+        let (key, text) = (xxh3_64_with_seed(text, seed), String::from_utf8_lossy(cut));
+        Self { key, text: text.into(), database: database.map(Into::into) }
+    }
+}
+
 /// A statement planned for one digest and one epoch.
 #[derive(Debug)]
 pub struct Template {
+    digest: StatementDigest,
     form: Form,
     calls: Vec<SessionCall>,
     parameter_count: usize,
@@ -140,7 +166,8 @@ impl Template {
             Form::Whole(..) => Traits::default(),
         };
         let (parameter_count, mode) = (pieces.parameters, pieces.mode);
-        Self { form, calls, parameter_count, mode, traits, holds }
+        let digest = StatementDigest::default();
+        Self { digest, form, calls, parameter_count, mode, traits, holds }
     }
 
     /// A template of a plan that no value changes: schema changes and statements of the
@@ -158,7 +185,18 @@ impl Template {
         let mode = SqlMode::default();
         let form = Form::Whole(plan, Touching::told(touches));
         let holds = Holds::default();
-        Self { form, calls: Vec::new(), parameter_count, mode, traits, holds }
+        let digest = StatementDigest::default();
+        Self { digest, form, calls: Vec::new(), parameter_count, mode, traits, holds }
+    }
+
+    /// The same, called by something.
+    pub(crate) fn named(self, digest: StatementDigest) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// What it is called by in statistics.
+    pub fn digest(&self) -> &StatementDigest {
+        &self.digest
     }
 
     /// The same, for a plan whose execution waits for moves.

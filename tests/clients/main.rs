@@ -6,6 +6,7 @@
 
 mod cli;
 mod rust;
+mod schema;
 
 use anyhow::{Context, Result, ensure};
 use shardline_tests::{UpCluster, rows, sql};

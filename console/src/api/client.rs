@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
@@ -110,6 +110,32 @@ impl ApiClient {
         self.call("POST", path, body).await
     }
 
+    /// Prints the events of a stream as they come, one a line, until it or the person ends it.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn stream(&self, path: &str) -> Result<(), Failure> {
+        let lost = |error: std::io::Error| {
+            Failure::new(Reason::Unavailable, format!("the API at {}: {error}", self.address))
+        };
+        let stream = self.open("GET", path, b"").await.map_err(lost)?;
+        let mut lines = BufReader::new(stream).lines();
+        let mut name = String::new();
+        while let Some(line) = lines.next_line().await.map_err(lost)? {
+            if let Some(status) = line.strip_prefix("HTTP/1.") {
+                if !status.contains(" 200 ") {
+                    let message = format!("GET {path}: HTTP 1.{status}");
+                    return Err(Failure::new(Reason::Unavailable, message));
+                }
+            } else if let Some(event) = line.strip_prefix("event: ") {
+                name = event.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                println!("{{\"event\":\"{name}\",\"data\":{data}}}");
+            }
+        }
+        Ok(())
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -146,6 +172,18 @@ impl ApiClient {
     }
 
     async fn exchange(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        let stream = self.open(method, path, body).await?;
+        let mut answer = Vec::new();
+        match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await {
+            // A server may end the connection without a word of TLS; the answer says its own length.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(answer),
+            Err(error) => Err(error),
+            Ok(_) => Ok(answer),
+        }
+    }
+
+    /// Sends a request; what is answered can be read.
+    async fn open(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answering> {
         let connect = TcpStream::connect(&self.address);
         let stream = tokio::time::timeout(CONNECT_MAX, connect)
             .await
@@ -159,33 +197,29 @@ impl ApiClient {
             token.unwrap_or_default(),
             body.len()
         );
-        let Some(connector) = &self.tls else { return talk(stream, head.as_bytes(), body).await };
+        let Some(connector) = &self.tls else { return say(stream, head.as_bytes(), body).await };
         let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
         let name =
             tls::server_name(host.trim_matches(['[', ']'])).map_err(std::io::Error::other)?;
         let stream = tokio::time::timeout(CONNECT_MAX, connector.connect(name, stream))
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-        talk(stream, head.as_bytes(), body).await
+        say(stream, head.as_bytes(), body).await
     }
 }
 
-async fn talk(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+/// What can be read of an answer.
+type Answering = Box<dyn AsyncRead + Send + Unpin>;
+
+async fn say(
+    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     head: &[u8],
     body: &[u8],
-) -> std::io::Result<Vec<u8>> {
+) -> std::io::Result<Answering> {
     stream.write_all(head).await?;
     stream.write_all(body).await?;
     stream.flush().await?;
-    let mut answer = Vec::new();
-    let mut limited = (&mut stream).take(ANSWER_BYTES_MAX);
-    match limited.read_to_end(&mut answer).await {
-        // A server may end the connection without a word of TLS; the answer says its own length.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(answer),
-        Err(error) => Err(error),
-        Ok(_) => Ok(answer),
-    }
+    Ok(Box::new(stream))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

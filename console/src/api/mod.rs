@@ -40,15 +40,22 @@ use passwords::Passwords;
 use schemars::JsonSchema;
 use secret::SecretHash;
 use serde::{Deserialize, Serialize};
+use shardline_base::Shutdown;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
+use tokio::sync::Semaphore;
+
+/// Streams of events at a time.
+const STREAMS_MAX: usize = 64;
 
 /// How the API is served.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct ApiSettings {
     /// The hash of a token that may do everything, for whoever may read the file it is in.
     pub local_token: Option<SecretHash>,
     /// Others than this machine may call; there is TLS then.
     pub beyond_loopback: bool,
+    /// Ends streams.
+    pub stop: Shutdown,
 }
 
 /// The API of a process.
@@ -61,6 +68,8 @@ pub struct Api {
     logins: Mutex<Logins>,
     attempts: Mutex<Attempts>,
     keys: Mutex<Keys>,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Api {
@@ -88,6 +97,7 @@ impl Api {
             logins: Mutex::default(),
             attempts: Mutex::default(),
             keys: Mutex::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }))
     }
 

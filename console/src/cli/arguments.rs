@@ -2,6 +2,10 @@
 
 use super::{
     access_arguments::{AuditVerb, RoleVerb, TokenVerb, UserVerb},
+    live_arguments::{
+        ClusterVerb, DatabaseVerb, ExplainArguments, SessionVerb, StatisticsVerb, TableVerb,
+        TransactionVerb,
+    },
     operator_arguments::{ApiArguments, JobVerbArguments, RebalanceVerb, ShardVerb},
 };
 use crate::up::{listener::AdminTls, nodes::Admin};
@@ -43,6 +47,26 @@ pub enum Verb {
     /// Long work of the cluster
     #[command(subcommand)]
     Job(JobVerbArguments),
+    /// The cluster as it is now: servers, proxies, rates, events
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
+    /// Databases
+    #[command(subcommand)]
+    Database(DatabaseVerb),
+    /// Tables: how they are spread, and how much of them is where
+    #[command(subcommand)]
+    Table(TableVerb),
+    /// Sessions of clients
+    #[command(subcommand)]
+    Session(SessionVerb),
+    /// Transactions over several shards
+    #[command(subcommand)]
+    Txn(TransactionVerb),
+    /// Say what would be done with a statement, without running it
+    Explain(ExplainArguments),
+    /// What statements cost
+    #[command(subcommand)]
+    SqlStats(StatisticsVerb),
     /// Users of the console and the API
     #[command(subcommand)]
     User(UserVerb),

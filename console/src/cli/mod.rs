@@ -2,6 +2,7 @@
 
 pub mod access_arguments;
 pub mod arguments;
+pub mod live_arguments;
 pub mod operator_arguments;
 
 mod access;
@@ -10,6 +11,7 @@ mod completion;
 mod consent;
 mod down;
 mod job;
+mod live;
 mod meta;
 mod proxy;
 mod rebalance;
@@ -61,6 +63,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Shard(verb) => runtime("shard", 1)?.block_on(shard::run(&verb)),
         Verb::Rebalance(verb) => runtime("rebalance", 1)?.block_on(rebalance::run(&verb)),
         Verb::Job(verb) => runtime("job", 1)?.block_on(job::run(&verb)),
+        Verb::Cluster(verb) => runtime("cluster", 1)?.block_on(live::cluster(&verb)),
+        Verb::Database(verb) => runtime("database", 1)?.block_on(live::database(&verb)),
+        Verb::Table(verb) => runtime("table", 1)?.block_on(live::tables(&verb)),
+        Verb::Session(verb) => runtime("session", 1)?.block_on(live::session(&verb)),
+        Verb::Txn(verb) => runtime("txn", 1)?.block_on(live::transaction(&verb)),
+        Verb::Explain(arguments) => runtime("explain", 1)?.block_on(live::explain(&arguments)),
+        Verb::SqlStats(verb) => runtime("sql-stats", 1)?.block_on(live::statistics(&verb)),
         Verb::User(verb) => runtime("user", 1)?.block_on(access::user(&verb)),
         Verb::Role(RoleVerb::List(api)) => runtime("role", 1)?.block_on(access::roles(&api)),
         Verb::Token(verb) => runtime("token", 1)?.block_on(access::token(&verb)),

@@ -7,7 +7,10 @@ pub mod request;
 pub mod view;
 
 mod access;
+pub mod cluster;
+pub mod live;
 mod servers;
+pub mod tables;
 
 mod definitions;
 pub mod joining;
@@ -35,6 +38,7 @@ use shardline_model::{
     change::{Applied, Change},
     id::Epoch,
 };
+use shardline_proxy::inside::Inside;
 use shardline_rebalancer::driver::{Account, Driver};
 use std::{
     sync::{Arc, OnceLock},
@@ -54,6 +58,8 @@ pub struct Operations {
     local: OnceLock<Arc<LocalShards>>,
     /// What drives jobs in this process.
     driver: OnceLock<Arc<Driver>>,
+    /// The proxy of this process.
+    inside: OnceLock<Inside>,
     journal: Journal,
     /// Where long operations run.
     runtime: tokio::runtime::Handle,
@@ -76,6 +82,7 @@ impl Operations {
             account,
             local: OnceLock::new(),
             driver: OnceLock::new(),
+            inside: OnceLock::new(),
             journal: Journal::default(),
             runtime: tokio::runtime::Handle::current(),
             membership: tokio::sync::Mutex::new(()),
@@ -91,6 +98,11 @@ impl Operations {
     /// Tells what drives jobs in this process.
     pub fn set_driver(&self, driver: Arc<Driver>) {
         let _ = self.driver.set(driver);
+    }
+
+    /// Tells which proxy is in this process.
+    pub fn set_inside(&self, inside: Inside) {
+        let _ = self.inside.set(inside);
     }
 
     /// Notes what becomes of jobs, until it is told to stop.

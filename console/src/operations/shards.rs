@@ -4,6 +4,7 @@ use super::{
     OperationError, Operations, PlanRequest, ShardView, StartRequest, Started,
     servers::{Values, number},
 };
+use futures_util::future::join_all;
 use shardline_model::{
     catalog::{Apart, Catalog, Shard, TableKind},
     change::Change,
@@ -20,12 +21,13 @@ const SIZES: &str = "SELECT COALESCE(SUM(table_rows), 0), COALESCE(SUM(data_leng
 impl Operations {
     /// All shards.
     pub async fn shards(&self) -> Vec<ShardView> {
-        let catalog = self.catalog();
-        let mut all = Vec::new();
-        for shard in catalog.shards.values() {
-            all.push(self.view_of_shard(&catalog, shard).await);
-        }
-        all
+        self.shards_by_catalog(&self.catalog()).await
+    }
+
+    /// The same by a catalog that was just read.
+    pub(super) async fn shards_by_catalog(&self, catalog: &Catalog) -> Vec<ShardView> {
+        let asked = catalog.shards.values().map(|shard| self.view_of_shard(catalog, shard));
+        join_all(asked).await
     }
 
     /// One shard.

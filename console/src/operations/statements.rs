@@ -2,14 +2,24 @@
 
 use super::{
     JobVerb, JobView, OperationError, Operations, PlanRequest, StartRequest, ThrottleRequest,
-    UntilRequest, joining::AddRequest,
+    UntilRequest,
+    joining::AddRequest,
+    live::{DigestOrder, DigestView, SessionRow, ShardTimeView, SlowView},
+    unix_s,
 };
+use shardline_model::access::{AuditNote, AuditPhase};
 use shardline_proxy::operations::{
-    Answer, OperationColumn, OperationRefusal, OperationTable, Operations as ProxyOperations,
-    VirtualTable,
+    Answer, Caller, OperationColumn, OperationRefusal, OperationTable,
+    Operations as ProxyOperations, VirtualTable,
 };
 use std::sync::Arc;
 
+/// The longest text that is noted of a call, in bytes.
+const TEXT_BYTES_MAX: usize = 2_048;
+/// The longest name that is, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+/// Digests of `shardline.top_sql`.
+const DIGEST_ROWS_MAX: usize = 1_000;
 /// The columns of SHOW JOBS and `shardline.jobs`.
 const JOBS: [(&str, bool); 20] = [
     ("id", true),
@@ -61,6 +71,43 @@ const SHARDS: [(&str, bool); 11] = [
     ("row_count", true),
     ("bytes", true),
     ("moves", true),
+];
+
+const SESSIONS: [(&str, bool); 9] = [
+    ("id", true),
+    ("proxy", true),
+    ("user_name", false),
+    ("host", false),
+    ("database_name", false),
+    ("command", false),
+    ("elapsed_ms", true),
+    ("state", false),
+    ("statement", false),
+];
+const TOP_SQL: [(&str, bool); 12] = [
+    ("digest", false),
+    ("database_name", false),
+    ("statement", false),
+    ("calls", true),
+    ("errors", true),
+    ("total_us", true),
+    ("mean_us", true),
+    ("p50_us", true),
+    ("p99_us", true),
+    ("max_us", true),
+    ("shards_touched", true),
+    ("last_unix_s", true),
+];
+const SLOW_SQL: [(&str, bool); 9] = [
+    ("unix_s", true),
+    ("ms", true),
+    ("digest", false),
+    ("statement", false),
+    ("database_name", false),
+    ("user_name", false),
+    ("session", true),
+    ("error", true),
+    ("shards", false),
 ];
 
 fn table_of(columns: &[(&str, bool)], rows: Vec<Vec<Option<String>>>) -> OperationTable {
@@ -149,7 +196,107 @@ impl Operations {
                 });
                 table_of(&SHARDS, rows.collect())
             }
+            VirtualTable::Sessions => table_of(&SESSIONS, self.session_texts()),
+            VirtualTable::TopSql => table_of(&TOP_SQL, self.digest_texts()),
+            VirtualTable::SlowSql => table_of(&SLOW_SQL, self.slow_texts()),
         }
+    }
+
+    /// Rows of what only this process knows; none where it has no proxy.
+    fn session_texts(&self) -> Vec<Vec<Option<String>>> {
+        let sessions = self.session_rows(true).unwrap_or_default().into_iter();
+        let row = |one: SessionRow| {
+            vec![
+                some(one.id),
+                some(one.proxy),
+                some(one.user),
+                some(one.host),
+                one.database,
+                some(one.command),
+                some(one.elapsed_ms),
+                some(one.state),
+                one.statement,
+            ]
+        };
+        sessions.map(row).collect()
+    }
+
+    fn digest_texts(&self) -> Vec<Vec<Option<String>>> {
+        let all = self.digests(DigestOrder::Time, DIGEST_ROWS_MAX, None, true);
+        let row = |one: DigestView| {
+            vec![
+                some(one.id),
+                one.database,
+                one.text,
+                some(one.calls),
+                some(one.errors),
+                some(one.total_us),
+                some(one.mean_us),
+                maybe(one.p50_us),
+                maybe(one.p99_us),
+                some(one.max_us),
+                some(format!("{:.3}", one.shards_touched)),
+                some(one.last_unix_s),
+            ]
+        };
+        all.unwrap_or_default().items.into_iter().map(row).collect()
+    }
+
+    fn slow_texts(&self) -> Vec<Vec<Option<String>>> {
+        let row = |one: SlowView| {
+            let shards: Vec<String> = one.shards.iter().map(ShardTimeView::text).collect();
+            vec![
+                some(one.unix_s),
+                some(one.ms),
+                some(one.digest),
+                one.text,
+                one.database,
+                some(one.user),
+                some(one.session),
+                maybe(one.error),
+                some(shards.join(", ")),
+            ]
+        };
+        self.slow_since(0, true).unwrap_or_default().into_iter().map(row).collect()
+    }
+
+    /// One procedure, in the audit log before and after, but for what only looks.
+    async fn procedure_noted(
+        &self,
+        caller: &Caller,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<OperationTable, OperationError> {
+        if name.eq_ignore_ascii_case("rebalance_plan") {
+            return self.procedure(name, arguments).await;
+        }
+        let text = |text: String| text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned();
+        let short = |text: &str| text[..text.floor_char_boundary(NAME_BYTES_MAX)].to_owned();
+        let mut note = AuditNote {
+            unix_s: unix_s(),
+            user: short(&caller.user),
+            via: "sql".to_owned(),
+            source: short(&caller.host),
+            operation: short(name),
+            target: String::new(),
+            request: crate::api::secret::fresh()?,
+            phase: AuditPhase::Asked,
+            before: None,
+            after: None,
+            detail: text(arguments.join(", ")),
+        };
+        self.note(note.clone()).await?;
+        let done = self.procedure(name, arguments).await;
+        note.unix_s = unix_s();
+        (note.phase, note.detail) = match &done {
+            Ok(_) => (AuditPhase::Done, String::new()),
+            Err(error) => (AuditPhase::Refused, text(error.message.clone())),
+        };
+        if let Err(error) = self.note(note).await {
+            // The line before says that it was asked for.
+            tracing::error!(procedure = name, %error, "what became of it is not in the audit log");
+        }
+        done
     }
 
     /// One procedure.
@@ -232,10 +379,13 @@ impl Operations {
 }
 
 impl ProxyOperations for Operations {
-    fn call(self: Arc<Self>, procedure: String, arguments: Vec<String>) -> Answer {
+    fn call(self: Arc<Self>, caller: Caller, procedure: String, arguments: Vec<String>) -> Answer {
         let runtime = self.runtime.clone();
         // A task of its own: the session may go away in the middle.
-        let call = async move { self.procedure(&procedure, &arguments).await.map_err(refusal) };
+        let call = async move {
+            let done = self.procedure_noted(&caller, &procedure, &arguments).await;
+            done.map_err(refusal)
+        };
         let called = runtime.spawn(call);
         Box::pin(async move { called.await.unwrap_or_else(|error| Err(broken(&error))) })
     }
@@ -251,6 +401,9 @@ impl ProxyOperations for Operations {
             VirtualTable::Jobs => table_of(&JOBS, Vec::new()),
             VirtualTable::Moves => table_of(&MOVES, Vec::new()),
             VirtualTable::Shards => table_of(&SHARDS, Vec::new()),
+            VirtualTable::Sessions => table_of(&SESSIONS, Vec::new()),
+            VirtualTable::TopSql => table_of(&TOP_SQL, Vec::new()),
+            VirtualTable::SlowSql => table_of(&SLOW_SQL, Vec::new()),
         }
     }
 }

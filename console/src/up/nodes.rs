@@ -110,12 +110,13 @@ pub async fn start_admin(
 ) -> Result<Option<Arc<Api>>, Failure> {
     let listener = listener::listen(wanted.listen, wanted.tls.as_ref()).await?;
     let local_token = wanted.token_file.as_deref().map(local_token).transpose()?;
-    let settings = ApiSettings { local_token, beyond_loopback: listener.has_tls() };
+    let stop = parts.shutdown().clone();
+    let settings =
+        ApiSettings { local_token, beyond_loopback: listener.has_tls(), stop: stop.clone() };
     let api = match operations {
         Some(operations) => Some(Api::new(operations, readiness.clone(), settings)?),
         None => None,
     };
-    let stop = parts.shutdown().clone();
     parts.run("telemetry", {
         let (telemetry, stop) = (telemetry.clone(), stop.clone());
         async move {
@@ -197,6 +198,7 @@ pub async fn start_proxy(
     })?;
     let driver = Driver::new(jobs, account, Settings::default(), proxy.incarnation());
     operations.set_driver(driver.clone());
+    operations.set_inside(proxy.inside());
     let (follower, stop) = (operations.clone(), parts.shutdown().clone());
     parts.run("journal", async move {
         follower.run(stop).await;

@@ -336,6 +336,7 @@ impl Session {
         let end = self.decoded(sources, index, decoded).await?;
         let source = &mut sources.all[index];
         source.ended = true;
+        self.observed.answered(source.shard);
         source.warnings = end.warnings;
         source.connection.response_ended(end.status);
         Ok(None)

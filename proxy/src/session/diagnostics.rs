@@ -58,6 +58,12 @@ pub(crate) struct Diagnostics {
 }
 
 impl Diagnostics {
+    /// The number of the error that the last statement ended with.
+    pub(crate) fn last_error(&self) -> Option<u16> {
+        let mut errors = self.conditions.iter().rev();
+        errors.find(|one| one.level == Level::Error).map(|one| one.code)
+    }
+
     /// A new statement begins.
     pub(crate) fn clear(&mut self) {
         self.conditions.clear();

@@ -26,10 +26,10 @@ mod set;
 mod settings;
 pub(crate) mod shared;
 mod short;
-mod show;
+pub(crate) mod show;
 mod spread;
 pub mod transaction;
-mod transactions;
+pub(crate) mod transactions;
 pub(crate) mod written;
 
 use crate::{
@@ -37,6 +37,7 @@ use crate::{
     error::SqlError,
     registry::{Kill, Registration},
     state::SessionState,
+    stats::{Ended, Observed},
     txn::xid::Xid,
     worker::Seat,
 };
@@ -46,7 +47,7 @@ use failure::Failure;
 use idle::IdleTimer;
 use prepared::Statements;
 use settings::Settings;
-use shardline_model::catalog::Catalog;
+use shardline_model::catalog::{Catalog, Table};
 use shardline_router::{lexer::SqlMode, router::Scratch, template::SessionValues};
 use shardline_wire::{
     auth::Scramble,
@@ -121,6 +122,8 @@ pub(crate) struct Session {
     /// The router's buffers.
     scratch: Scratch,
     idle: IdleTimer,
+    /// The running statement, for statistics.
+    pub(crate) observed: Observed,
     /// When the statement ended, if the clock was read already.
     ended: Option<Instant>,
     /// COM_SET_OPTION may turn several statements in one command on and off.
@@ -177,6 +180,7 @@ impl Session {
             diagnostics: Diagnostics::default(),
             scratch: Scratch::new(),
             idle: IdleTimer::default(),
+            observed: Observed::default(),
             ended: None,
             shared,
             client,
@@ -201,6 +205,7 @@ impl Session {
             };
             self.shared.metrics.question();
             let started = Instant::now();
+            self.observed.begin(started);
             let mut outcome = self.answer(&command, started).await;
             drop(command);
             if outcome.is_err() && self.registration.kill.is_deadlock() {
@@ -209,6 +214,7 @@ impl Session {
             self.settle_shards();
             let ended = self.ended.take().unwrap_or_else(Instant::now);
             self.shared.metrics.statement_seconds.record((ended - started).as_secs_f64());
+            self.count(&outcome, started, ended);
             if (outcome.is_err() || self.client.connection.may_flush())
                 && let Err(lost) = self.conclude(outcome).await
             {
@@ -219,6 +225,26 @@ impl Session {
         };
         tracing::debug!(session = self.registration.id, %reason, "session ended");
         self.branches.clear();
+    }
+
+    /// Counts a command that has ended.
+    fn count(&self, outcome: &Result<(), Failure>, started: Instant, ended: Instant) {
+        let error = match outcome {
+            Ok(()) => None,
+            Err(Failure::Sql(error)) => Some(error.number),
+            Err(Failure::Answered) => self.diagnostics.last_error(),
+            // Nobody was told.
+            Err(Failure::Client(_)) => return,
+        };
+        let end = Ended {
+            started,
+            ended,
+            error,
+            user: &self.user,
+            host: &self.host,
+            session: self.registration.id,
+        };
+        self.shared.statistics.ended(self.seat.worker(), &self.observed, &end);
     }
 
     /// The next command. A drain ends a session that is idle and outside a transaction.
@@ -329,6 +355,12 @@ impl Session {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.shared.meta.catalog()
     }
+}
+
+/// How a table is spread, as it is written in CREATE TABLE; None where that is what is usual.
+pub fn clause_text(table: &Table, catalog: &Catalog) -> Option<String> {
+    let clause = ddl::sharding::clause_of(table, catalog)?;
+    Some(shardline_router::clause::render(&clause, &table.database))
 }
 
 /// How long a client may take to read why its connection ends.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::SqlError,
-    operations::{OperationRefusal, OperationTable, Operations, VirtualTable},
+    operations::{Caller, OperationRefusal, OperationTable, Operations, VirtualTable},
 };
 use shardline_router::plan::{OperationRole, OperationTable as Place};
 use shardline_wire::column::ColumnDefinition;
@@ -46,7 +46,8 @@ impl Session {
         procedure: String,
         arguments: Vec<String>,
     ) -> Result<Table, Failure> {
-        let done = self.operations()?.call(procedure, arguments).await;
+        let caller = Caller { user: self.user.clone(), host: self.host.clone() };
+        let done = self.operations()?.call(caller, procedure, arguments).await;
         Ok(shown(done.map_err(refused)?))
     }
 

@@ -190,6 +190,7 @@ impl Session {
         }
         if let Ok(Noted { plan, .. }) = &plan {
             self.shared.metrics.planned(plan);
+            self.observed.planned(plan);
         }
         Planned { catalog, plan }
     }
@@ -315,12 +316,7 @@ impl Session {
         catalog: &Arc<Catalog>,
         scratch: &mut Scratch,
     ) -> Result<Arc<Template>, SqlError> {
-        let view = SessionView {
-            database: self.state.database(),
-            sql_mode: self.mode,
-            allow_explicit_ids: self.settings.allow_explicit_ids,
-        };
-        let template = self.shared.router.prepare(sql, &view, catalog, scratch);
+        let template = self.shared.router.prepare(sql, &self.view(), catalog, scratch);
         template.map_err(|refusal| SqlError::refused(&refusal))
     }
 
@@ -356,6 +352,8 @@ impl Session {
                 (&*template, self.scratch.literals())
             }
         };
+        let worker = self.seat.worker();
+        self.shared.statistics.is(worker, &mut self.observed, template.digest());
         let limit = self.state.variable("sql_select_limit");
         self.values.select_limit = limit.and_then(|limit| limit.as_str().parse().ok());
         let mut input = BindInput {
@@ -413,6 +411,7 @@ impl Session {
             self.check_moves(&template, &input, &plan)?;
         }
         self.shared.metrics.planned(&plan);
+        self.observed.planned(&plan);
         Ok(self.noted(&template, &input, plan))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     auto_increment::Sequences, backend::PoolSet, config::ProxyConfig, distributed::Distributed,
-    error::SqlError, holds::Holds, metrics::Metrics, registry::Registry,
+    error::SqlError, holds::Holds, metrics::Metrics, registry::Registry, stats::Statistics,
 };
 use arc_swap::ArcSwapOption;
 use shardline_meta_client::{MetaClient, ProxyLease};
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) holds: Holds,
     /// Metrics.
     pub(crate) metrics: Metrics,
+    /// What statements cost.
+    pub(crate) statistics: Statistics,
     /// How clients log in.
     pub(crate) wire: ServerConfig,
     /// Reads that bring rows to one server: each has a connection there while it waits for others,

@@ -11,12 +11,15 @@ use crate::{
     backend::{TextLimits, TextResult},
     error::SqlError,
 };
+use shardline_model::catalog::Catalog;
 use shardline_router::{
     clause,
     plan::{Plan, TableName},
-    router::Scratch,
-    template::{BindError, BindInput},
+    router::{Router, Scratch},
+    template::{BindError, BindInput, SessionValues},
+    view::SessionView,
 };
+use std::sync::Arc;
 
 /// Characters of a statement in SHOW PROCESSLIST without FULL.
 const INFO_CHARS_MAX: usize = 100;
@@ -216,39 +219,59 @@ impl Session {
         self.answer_table(&table, protocol, position)
     }
 
+    /// What the session says of how statements are read.
+    pub(super) fn view(&self) -> SessionView<'_> {
+        SessionView {
+            database: self.state.database(),
+            sql_mode: self.mode,
+            allow_explicit_ids: self.settings.allow_explicit_ids,
+        }
+    }
+
     /// EXPLAIN SHARDING: the plan's text form. It takes no numbers from a sequence: those
     /// it shows are made up.
     pub(super) fn explain(&self, sql: &[u8]) -> Result<Table, SqlError> {
-        let catalog = self.catalog();
-        let mut scratch = Scratch::new();
-        let template = self.template(sql, &catalog, &mut scratch)?;
-        let mut ids = None;
-        let plan = loop {
-            let input = BindInput {
-                sql,
-                literals: scratch.literals(),
-                params: None,
-                session: &self.values,
-                catalog: &catalog,
-                ids: ids.clone(),
-            };
-            match template.bind(&input) {
-                Ok(plan) => break plan,
-                Err(BindError::NeedsIds { count, .. }) if ids.is_none() => {
-                    ids = Some(1..count.saturating_add(1));
-                }
-                Err(BindError::Refused(refusal)) => break Plan::Refuse(refusal),
-                Err(error @ BindError::NeedsIds { .. }) => {
-                    return Err(SqlError::internal(error.to_string()));
-                }
-            }
-        };
+        let view = self.view();
+        let lines = explained(&self.shared.router, sql, &view, &self.catalog(), &self.values)?;
         let mut table = Table::of_text(&["Plan"]);
-        for line in plan.to_string().lines() {
-            table.push([Some(line.to_owned())]);
-        }
+        lines.into_iter().for_each(|line| table.push([Some(line)]));
         Ok(table)
     }
+}
+
+/// The plan of a statement, line by line.
+pub(crate) fn explained(
+    router: &Router,
+    sql: &[u8],
+    view: &SessionView<'_>,
+    catalog: &Arc<Catalog>,
+    session: &SessionValues,
+) -> Result<Vec<String>, SqlError> {
+    let mut scratch = Scratch::new();
+    let template = router.prepare(sql, view, catalog, &mut scratch);
+    let template = template.map_err(|refusal| SqlError::refused(&refusal))?;
+    let mut ids = None;
+    let plan = loop {
+        let input = BindInput {
+            sql,
+            literals: scratch.literals(),
+            params: None,
+            session,
+            catalog,
+            ids: ids.clone(),
+        };
+        match template.bind(&input) {
+            Ok(plan) => break plan,
+            Err(BindError::NeedsIds { count, .. }) if ids.is_none() => {
+                ids = Some(1..count.saturating_add(1));
+            }
+            Err(BindError::Refused(refusal)) => break Plan::Refuse(refusal),
+            Err(error @ BindError::NeedsIds { .. }) => {
+                return Err(SqlError::internal(error.to_string()));
+            }
+        }
+    };
+    Ok(plan.to_string().lines().map(str::to_owned).collect())
 }
 
 /// Puts the clause at the end of the `) ENGINE=` line, before what follows (PARTITION BY).

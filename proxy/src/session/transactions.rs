@@ -1,7 +1,12 @@
 //! What the session answers about transactions over several shards: those that are not done
 //! with, what became of one, and what an operator decides about one that is stuck.
 
-use super::{Session, answer::Table, failure::Failure};
+use super::{
+    Session,
+    answer::Table,
+    failure::Failure,
+    shared::{Shared, shard_name},
+};
 use crate::{
     distributed::{
         overview::{TransactionState, TransactionStatus},
@@ -14,64 +19,70 @@ use crate::{
 use shardline_model::id::ShardId;
 use shardline_router::plan::ResolveChoice;
 
+/// The transactions over several shards that a proxy knows to be not done with.
+pub(crate) fn table(shared: &Shared) -> Table {
+    let catalog = shared.meta.catalog();
+    let name = |shard: ShardId| shard_name(&catalog, shard);
+    let names = ["Xid", "State", "Anchor", "Shards", "Age", "Waits_for", "Session", "Statements"];
+    let mut table = Table::of_text(&names).with_integer(4).with_integer(6).with_integer(7);
+    for view in shared.registry.spread() {
+        let (state, xid, waits_for) = match (view.phase, view.wait) {
+            (Phase::Open, Some(_)) => ("open", None, "the end of a statement"),
+            (Phase::Open, None) => ("open", None, "its client"),
+            (Phase::Preparing(xid), _) => ("preparing", xid, "the end of its COMMIT"),
+        };
+        let shards = view.places.iter().map(|place| name(place.shard));
+        table.push([
+            xid.map(|xid| xid.to_string()),
+            Some(state.to_owned()),
+            None,
+            Some(shards.collect::<Vec<_>>().join(",")),
+            Some(view.age.as_secs().to_string()),
+            Some(waits_for.to_owned()),
+            Some(view.session.to_string()),
+            Some(view.statements.to_string()),
+        ]);
+    }
+    for (violation, age) in shared.distributed.findings.violations() {
+        let shards = violation.anchor.into_iter().chain(violation.branches);
+        let shards: Vec<_> = shards.map(name).collect();
+        let rows = violation.rows.iter().map(|row| format!("; {row}")).collect::<String>();
+        table.push([
+            Some(violation.xid.to_string()),
+            Some("violation".to_owned()),
+            violation.anchor.map(name),
+            Some(shards.join(",")),
+            Some(age.as_secs().to_string()),
+            Some(violation.reason + &rows),
+            None,
+            None,
+        ]);
+    }
+    for view in shared.distributed.overview() {
+        let state = match view.state {
+            TransactionState::Undecided => "undecided",
+            TransactionState::Stuck => "stuck",
+        };
+        let shards = [view.anchor].into_iter().chain(view.branches);
+        let shards: Vec<_> = shards.map(name).collect();
+        table.push([
+            Some(view.xid.to_string()),
+            Some(state.to_owned()),
+            Some(name(view.anchor)),
+            Some(shards.join(",")),
+            Some(view.age.as_secs().to_string()),
+            Some(view.waits_for),
+            None,
+            None,
+        ]);
+    }
+    table
+}
+
 impl Session {
     /// SHOW TRANSACTIONS.
     pub(super) fn transactions_table(&self) -> Table {
-        let names =
-            ["Xid", "State", "Anchor", "Shards", "Age", "Waits_for", "Session", "Statements"];
-        let mut table = Table::of_text(&names).with_integer(4).with_integer(6).with_integer(7);
-        for view in self.shared.registry.spread() {
-            let (state, xid, waits_for) = match (view.phase, view.wait) {
-                (Phase::Open, Some(_)) => ("open", None, "the end of a statement"),
-                (Phase::Open, None) => ("open", None, "its client"),
-                (Phase::Preparing(xid), _) => ("preparing", xid, "the end of its COMMIT"),
-            };
-            let shards = view.places.iter().map(|place| self.shard_name(place.shard));
-            table.push([
-                xid.map(|xid| xid.to_string()),
-                Some(state.to_owned()),
-                None,
-                Some(shards.collect::<Vec<_>>().join(",")),
-                Some(view.age.as_secs().to_string()),
-                Some(waits_for.to_owned()),
-                Some(view.session.to_string()),
-                Some(view.statements.to_string()),
-            ]);
-        }
-        for (violation, age) in self.shared.distributed.findings.violations() {
-            let shards = violation.anchor.into_iter().chain(violation.branches);
-            let shards: Vec<_> = shards.map(|shard| self.shard_name(shard)).collect();
-            let rows = violation.rows.iter().map(|row| format!("; {row}")).collect::<String>();
-            table.push([
-                Some(violation.xid.to_string()),
-                Some("violation".to_owned()),
-                violation.anchor.map(|anchor| self.shard_name(anchor)),
-                Some(shards.join(",")),
-                Some(age.as_secs().to_string()),
-                Some(violation.reason + &rows),
-                None,
-                None,
-            ]);
-        }
-        for view in self.shared.distributed.overview() {
-            let state = match view.state {
-                TransactionState::Undecided => "undecided",
-                TransactionState::Stuck => "stuck",
-            };
-            let shards = [view.anchor].into_iter().chain(view.branches);
-            let shards: Vec<_> = shards.map(|shard| self.shard_name(shard)).collect();
-            table.push([
-                Some(view.xid.to_string()),
-                Some(state.to_owned()),
-                Some(self.shard_name(view.anchor)),
-                Some(shards.join(",")),
-                Some(view.age.as_secs().to_string()),
-                Some(view.waits_for),
-                None,
-                None,
-            ]);
-        }
-        table
+        table(&self.shared)
     }
 
     /// SHOW TRANSACTION STATUS; empty when no transaction is named and the session had none.

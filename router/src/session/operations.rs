@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The tables that there are.
-const TABLES: [&str; 3] = ["jobs", "moves", "shards"];
+const TABLES: [&str; 6] = ["jobs", "moves", "shards", "sessions", "top_sql", "slow_sql"];
 /// Words that may stand behind a table and are no name for it.
 const NO_NAMES: [&str; 29] = [
     "WHERE",

@@ -3,6 +3,7 @@
 
 mod access;
 pub(crate) mod http;
+mod live;
 mod noting;
 mod roles;
 mod strangers;

@@ -2,7 +2,10 @@
 
 pub mod access;
 pub mod audit;
+mod cluster;
+mod events;
 mod jobs;
+pub mod live;
 pub mod session;
 mod shards;
 
@@ -10,7 +13,17 @@ use super::endpoint::Endpoint;
 
 /// All of them. Where two paths fit a request, the first one is taken.
 pub fn all() -> Vec<Endpoint> {
-    [session::table(), shards::table(), jobs::table(), access::table(), audit::table()].concat()
+    [
+        session::table(),
+        cluster::table(),
+        shards::table(),
+        jobs::table(),
+        live::table(),
+        events::table(),
+        access::table(),
+        audit::table(),
+    ]
+    .concat()
 }
 
 /// What has nothing to tell.
