@@ -76,6 +76,7 @@ impl Observed {
             Plan::Scatter(scatter) => self.on_shards(scatter.parts.iter().map(|part| part.shard)),
             Plan::Write(write) => self.on_shards(write.parts.iter().map(|part| part.shard)),
             Plan::Compute(compute) => self.on_shards(compute.shards()),
+            Plan::Rehearse(rehearsal) => self.on_shards(rehearsal.shards()),
             Plan::Single(Single { target: Target::Any, .. })
             | Plan::Ddl(_)
             | Plan::Session(_)
