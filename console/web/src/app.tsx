@@ -1,7 +1,7 @@
 // The frame around the pages, and which page is shown where.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { may, post, session } from "./api/client";
+import { abandon_reads, may, post, session } from "./api/client";
 import { has, provided } from "./api/provided";
 import { Audit } from "./pages/audit";
 import { ConfigPage } from "./pages/config";
@@ -127,7 +127,12 @@ function Top({ menu, open }: { menu: () => void; open: boolean }): JSX.Element {
   const environment = cluster?.environment;
   const colour = environment ? `env-${ENVIRONMENTS.includes(environment) ? environment : "other"}` : "";
   const log_out = async (): Promise<void> => {
-    await post("/logout").catch(() => {});
+    const done = post("/logout").catch(() => {});
+    // Nothing is asked for any more that would be refused.
+    session.set(undefined);
+    stop_following();
+    abandon_reads();
+    await done;
     forget_all();
     session.set(null);
   };

@@ -30,9 +30,18 @@ async function refusal(response: Response): Promise<ApiError> {
   }
 }
 
+let reads = new AbortController();
+
+/** What is being read is of no use any more. */
+export function abandon_reads(): void {
+  reads.abort();
+  reads = new AbortController();
+}
+
 async function exchange(method: string, path: string, body: unknown, key: string | undefined, limit_ms: number): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
   const request: RequestInit = { method, headers, credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(limit_ms) };
+  if (method === "GET") request.signal = AbortSignal.any([AbortSignal.timeout(limit_ms), reads.signal]);
   if (method !== "GET") {
     headers["Content-Type"] = "application/json";
     const csrf = session.get()?.csrf;
