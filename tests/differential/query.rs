@@ -64,7 +64,7 @@ impl<'a> Query<'a> {
                 self.maker.sources.push(source);
                 continue;
             }
-            let before = aliases[self.maker.random.below(number)];
+            let before = self.maker.random.below(number);
             let on = self.maker.random.of(&[
                 "L.n = R.n",
                 "L.n = R.n",
@@ -74,6 +74,12 @@ impl<'a> Query<'a> {
                 "L.n = R.n AND R.n % 2 = 0",
                 "L.k = R.k",
             ]);
+            // A string and a number are equal or not by the way in which the server finds them:
+            // '1e1' is 10 when it compares, and 1 when it looks into an index of integers.
+            let class = |source: &Source<'_>| source.table.columns[0].kind.class();
+            let alike = class(&self.maker.sources[before]) == class(&source);
+            let on = if alike { on.to_owned() } else { on.replace(".k", ".n") };
+            let before = aliases[before];
             let on = on.replace("L.", &format!("{before}.")).replace("R.", &format!("{alias}."));
             let join = self.maker.random.of(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "INNER JOIN"]);
             self.text.push(&format!(" {join} {table} {alias} ON {on}"));
