@@ -185,38 +185,49 @@ impl LocalShards {
         }
         let mut servers = self.servers.lock().await;
         let mut state = self.state()?;
-        let known = state.shards.iter().find(|shard| shard.name == name).cloned();
-        let shard = match known {
-            Some(shard) if servers.running.contains_key(name) => {
-                return Ok(self.address(&servers, &shard));
-            }
-            Some(shard) => shard,
-            None => {
-                if state.shards.len() >= LOCAL_SHARDS_MAX {
-                    let message = format!("this machine runs {LOCAL_SHARDS_MAX} shards at most");
-                    return Err(OperationError::precondition("limit", message));
-                }
-                let _turn = ports::choosing_turn().await;
-                let taken: Vec<u16> = state.shards.iter().map(|shard| shard.port).collect();
-                let wanted = WantedPort { port: plan::SHARD_PORT, pinned: false };
-                let port = ports::choose(wanted, &taken)
-                    .map_err(|error| OperationError::failed("port", error.to_string()))?;
-                let numbers =
-                    (1..).zip(&state.shards).map(|(place, shard)| place.max(shard.server_id));
-                let server_id = numbers.max().unwrap_or(0) + 1;
-                let shard = LocalShard { name: name.to_owned(), port, server_id, unsown: true };
-                state.shards.push(shard.clone());
-                self.folder.save(&state).map_err(failed)?;
-                shard
-            }
+        let known = state.shards.iter().position(|shard| shard.name == name);
+        if let Some(known) = known.filter(|_| servers.running.contains_key(name)) {
+            return Ok(self.address(&servers, &state.shards[known]));
+        }
+        // Until the server has its port.
+        let _turn = ports::choosing_turn().await;
+        let at = match known {
+            Some(known) => known,
+            None => Self::new_shard(&mut state, name)?,
         };
+        if state.shards[at].unsown {
+            // Nobody knows its port yet, so any will do.
+            let others = state.shards.iter().filter(|shard| shard.name != name);
+            let taken: Vec<u16> = others.map(|shard| shard.port).collect();
+            let wanted = WantedPort { port: state.shards[at].port, pinned: false };
+            state.shards[at].port = ports::choose(wanted, &taken)
+                .map_err(|error| OperationError::failed("port", error.to_string()))?;
+            self.folder.save(&state).map_err(failed)?;
+        }
+        let shard = state.shards[at].clone();
         let (programs, account) = (servers.programs.clone(), servers.account.clone());
         prepare_folders(&self.folder, std::slice::from_ref(&shard), &programs, &account)
             .await
             .map_err(failed)?;
         servers.start_one(&self.folder, &shard, shard.server_id);
-        servers.ready().await.map_err(failed)?;
+        if let Err(failure) = servers.ready().await {
+            servers.stop_one(name).await;
+            return Err(failed(failure));
+        }
         Ok(self.address(&servers, &shard))
+    }
+
+    /// Notes a shard that is not there yet; its place.
+    fn new_shard(state: &mut FolderState, name: &str) -> Result<usize, OperationError> {
+        if state.shards.len() >= LOCAL_SHARDS_MAX {
+            let message = format!("this machine runs {LOCAL_SHARDS_MAX} shards at most");
+            return Err(OperationError::precondition("limit", message));
+        }
+        let numbers = (1..).zip(&state.shards).map(|(place, shard)| place.max(shard.server_id));
+        let server_id = numbers.max().unwrap_or(0) + 1;
+        let port = plan::SHARD_PORT;
+        state.shards.push(LocalShard { name: name.to_owned(), port, server_id, unsown: true });
+        Ok(state.shards.len() - 1)
     }
 
     /// The shard serves: the cluster has it from now on.
