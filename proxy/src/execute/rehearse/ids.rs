@@ -2,7 +2,10 @@
 //! How many a statement needs is known when it has run, so it runs once for that alone.
 
 use super::super::{
-    compute::{answer, scratch::Scratch},
+    compute::{
+        answer,
+        scratch::{Scratch, unreadable},
+    },
     scatter::drain,
     single::SingleRun,
 };
@@ -91,7 +94,7 @@ impl Session {
         scratch.prepare_to_fill(&plan.compute, &self.state).await?;
         let asked = scratch.connection.query_rows(ids.count.as_bytes(), TextLimits::default());
         let rows = asked.await.map_err(|error| scratch.failure(error))?.rows;
-        let new = number(rows.first().and_then(|row| row.first())).unwrap_or(0);
+        let new = number(rows.first().and_then(|row| row.first())).ok_or_else(unreadable)?;
         scratch.run("ROLLBACK").await?;
         Ok(new.max(tried))
     }
@@ -112,7 +115,7 @@ impl Session {
         let rows = asked.map_err(|error| scratch.failure(error))?.rows;
         let row = rows.first();
         let given = row.and_then(|row| row.first()?.as_deref());
-        let generated = number(row.and_then(|row| row.get(1))).unwrap_or(0);
+        let generated = number(row.and_then(|row| row.get(1))).ok_or_else(unreadable)?;
         if let Some(given) = given {
             if ids.only_generated {
                 return Err(SqlError::not_supported(
