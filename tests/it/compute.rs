@@ -37,11 +37,6 @@ async fn client(cluster: &Cluster) -> Result<Conn> {
     Ok(client)
 }
 
-async fn error_of(client: &mut Conn, statement: &str) -> Result<u16> {
-    let error = client.query_drop(statement).await.err().context("it succeeded")?;
-    sql::error_number(&error).with_context(|| format!("no server's error: {error}"))
-}
-
 /// What the join answers.
 fn expected() -> Vec<Vec<String>> {
     vec![vec![ROWS.to_string(), (0..ROWS).map(|id| id / 2).sum::<i64>().to_string()]]
@@ -63,7 +58,7 @@ async fn nobody_meets_the_tables_of_another_statement() -> Result<()> {
                 if (round + number) % 3 == 0 {
                     // Ended in the middle: by an error of the server, or of its values.
                     let number =
-                        error_of(&mut client, "SELECT id FROM t WHERE n = (SELECT n FROM t)");
+                        sql::error_of(&mut client, "SELECT id FROM t WHERE n = (SELECT n FROM t)");
                     ensure!(number.await? == 1242);
                 } else if round % 2 == 0 {
                     ensure!(sql::rows(&mut client, JOIN).await? == expected());
@@ -109,7 +104,7 @@ async fn a_statement_is_killed_on_the_server_that_runs_it() -> Result<()> {
     let began = Instant::now();
     let running = tokio::spawn(async move {
         let statement = "SELECT SUM(SLEEP(1)) FROM t a JOIN t b ON b.id = a.n";
-        let number = error_of(&mut slow, statement).await?;
+        let number = sql::error_of(&mut slow, statement).await?;
         let rows = sql::rows(&mut slow, JOIN).await?;
         Ok::<_, anyhow::Error>((number, rows))
     });
@@ -129,7 +124,7 @@ async fn a_dead_shard_ends_it_and_leaves_the_session() -> Result<()> {
     let mut client = client(&cluster).await?;
     ensure!(sql::rows(&mut client, JOIN).await? == expected());
     cluster.shards[1].kill().await?;
-    let number = error_of(&mut client, JOIN).await?;
+    let number = sql::error_of(&mut client, JOIN).await?;
     ensure!([1429, 2013, 1158, 1105].contains(&number), "error {number}");
     cluster.shards[1].restart().await?;
     shardline_tests::wait::until("the shard answers", Duration::from_secs(30), || async {

@@ -1,7 +1,7 @@
 //! Writes that no shard can do by itself: while others write too, beyond their limits, and where
 //! foreign keys lead elsewhere. What they answer is compared in `tests/differential`.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use mysql_async::{Conn, prelude::Queryable};
 use shardline_tests::{Cluster, ClusterConfig, sql};
 
@@ -33,12 +33,6 @@ async fn client(cluster: &Cluster) -> Result<Conn> {
     let mut client = cluster.connect(0).await?;
     sql::run(&mut client, &["USE d"]).await?;
     Ok(client)
-}
-
-async fn error_of(client: &mut Conn, statement: &str) -> Result<u16> {
-    let error = client.query_drop(statement).await.err();
-    let error = error.with_context(|| format!("it succeeded: {statement}"))?;
-    sql::error_number(&error).with_context(|| format!("no server's error: {error}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,12 +89,13 @@ async fn more_rows_than_the_limit_end_the_statement_and_leave_nothing() -> Resul
     let mut client = client(&cluster).await?;
     client.query_drop("BEGIN").await?;
     client.query_drop("INSERT INTO u VALUES (1, 1), (2, 2), (3, 3)").await?;
-    let number = error_of(&mut client, "INSERT INTO u SELECT id + 10, n FROM t LIMIT 60").await?;
+    let number =
+        sql::error_of(&mut client, "INSERT INTO u SELECT id + 10, n FROM t LIMIT 60").await?;
     ensure!(number == 1038, "{number}");
     client.query_drop("INSERT INTO u SELECT id + 10, n FROM t WHERE id < 5 LIMIT 5").await?;
     // The first row is new, the last one is there.
     let twice = "INSERT INTO u SELECT 100, 1 FROM t WHERE id = 1 UNION ALL SELECT 3, 1";
-    let number = error_of(&mut client, twice).await?;
+    let number = sql::error_of(&mut client, twice).await?;
     ensure!(number == 1062, "{number}");
     client.query_drop("COMMIT").await?;
     let counts: Vec<(i64, i64)> = client.query("SELECT COUNT(*), SUM(id) FROM u").await?;
@@ -132,7 +127,7 @@ async fn foreign_keys_lead_only_where_a_server_can_check_them() -> Result<()> {
         "ALTER TABLE a4 ADD FOREIGN KEY (x) REFERENCES t (id)",
         "ALTER TABLE a4 ADD FOREIGN KEY (x) REFERENCES s (id)",
     ] {
-        let number = error_of(&mut client, statement).await?;
+        let number = sql::error_of(&mut client, statement).await?;
         ensure!(number == 1235, "{statement}: {number}");
     }
     client.query_drop("ALTER TABLE a4 ADD FOREIGN KEY (x) REFERENCES b (id)").await?;

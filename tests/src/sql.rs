@@ -45,6 +45,13 @@ pub fn error_number(error: &mysql_async::Error) -> Option<u16> {
     }
 }
 
+/// The number of the error that a statement must end with.
+pub async fn error_of(connection: &mut Conn, statement: &str) -> Result<u16> {
+    let error = connection.query_drop(statement).await.err();
+    let error = error.with_context(|| format!("it succeeded: {}", shortened(statement)))?;
+    error_number(&error).with_context(|| format!("no server's error: {error}"))
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::NULL => "NULL".to_owned(),
